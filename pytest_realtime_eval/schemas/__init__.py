@@ -1,0 +1,1 @@
+"""Pydantic models of the files that users bring and of those that a run leaves."""

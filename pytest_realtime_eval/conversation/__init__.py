@@ -1,0 +1,1 @@
+"""Playing one simulation: the loop, the simulated user, the tool mocks."""

@@ -1,0 +1,1 @@
+"""Which work runs when: overlap, limits, retries."""

@@ -8,8 +8,7 @@ deterministic graders beside ``tool_call``, ``tool_call_args`` and ``llm_as_judg
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -25,6 +24,9 @@ from pydantic import (
 
 from pytest_realtime_eval.exceptions import FileError
 from pytest_realtime_eval.schemas.document import Document, read_json, validate
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 AudioFormat = Literal["pcm16", "g711_ulaw", "g711_alaw"]
 

@@ -1,0 +1,1 @@
+"""Clients for text: judges and translation models."""

@@ -1,9 +1,41 @@
-"""The embedded endpoint's caller: a persona's facts, told when they are asked for."""
+"""The embedded endpoint's caller: a persona's facts, told when they are asked for.
+
+It is no language model. It reads these things in the persona, one a line or a sentence:
+
+- facts: ``- Name: Ana Ruiz``, ``Your order number is ORD-1001.``
+- scripted answers: ``If asked to confirm, say: "Sorry, make it seven."`` (also *when*,
+  and *offered*, *told* for *asked*). Each is given once, the first time it fits; with
+  *always* in the line, every time.
+- further requests: ``Before you hang up, ask: "Do you have parking?"`` (also *then*), in
+  their order, when the other side has no question left.
+
+It answers the question that was put last: a read-back that contradicts one of its facts
+it corrects, other yes-or-no questions it affirms, of a choice it takes what its facts
+name, else the first, and for the rest it gives the fact whose name shares most words
+with the question. Without such a fact it says that it does not know. When the other side
+has no question, or asks whether there is anything else, it has what it came for and says
+``END_CALL``.
+
+It does not judge what it is told, beyond the read-back, and knows English only.
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+from pytest_realtime_eval.embedded.moments import Clock, find_dates, find_times
+from pytest_realtime_eval.embedded.numbers import read_digits, read_number
+from pytest_realtime_eval.embedded.words import (
+    content_text,
+    has_phrase,
+    meaning,
+    meanings,
+    sentences,
+    tokens,
+    word_list,
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +54,248 @@ class CallerView:
     items: tuple[dict[str, Any], ...] = ()
 
 
+@dataclass(frozen=True)
+class _Script:
+    """A scripted answer.
+
+    Attributes:
+        cue: What the words of the condition mean.
+        line: What to say.
+        always: Whether it is said more than once.
+    """
+
+    cue: frozenset[str]
+    line: str
+    always: bool
+
+
+@dataclass(frozen=True)
+class _Persona:
+    facts: dict[str, str]
+    scripts: tuple[_Script, ...]
+    requests: tuple[str, ...]
+
+
+_QUOTED: Final = (
+    r"[:,]?\s*[\"\N{LEFT DOUBLE QUOTATION MARK}](.+?)[\"\N{RIGHT DOUBLE QUOTATION MARK}]"
+)
+_FACT_LINE: Final = re.compile(r"^\s*[-*]\s*([A-Za-z][\w '/-]{0,40}?)\s*:\s*(\S.*?)\s*$")
+_FACT_SENTENCE: Final = re.compile(
+    r"^(?:your|the) ([\w ]{2,40}?) (?:is|are) (?!to\b|not\b)(.+?)\.?$", re.IGNORECASE
+)
+_SCRIPT: Final = re.compile(r"\b(?:if|when)\b(.+?)\b(?:say|answer|reply)" + _QUOTED, re.I | re.S)
+_REQUEST: Final = re.compile(r"\b(?:then|before you hang up,?|also|finally,?) ask" + _QUOTED, re.I)
+_SCRIPT_NOISE: Final = frozenset(
+    meaning(word)
+    for word in word_list("if when asked ask for about offered told tell says assistant whether")
+)
+_CONFIRMING: Final = (
+    "is that right", "is that correct", "is this correct", "is this right", "correct", "right",
+    "shall i go ahead", "shall i", "should i", "may i go ahead", "do you confirm", "confirm",
+    "would you like me to", "do you want me to",
+)  # fmt: skip
+_MORE: Final = ("anything else", "something else", "further help")
+_OPEN: Final = (
+    "how can i help",
+    "what can i do",
+    "how may i help",
+    "say that again",
+    "repeat that",
+)
+_ALIKE: Final = (
+    ("name", "call", "who"), ("people", "size", "many", "number"), ("date", "day", "when"),
+    ("time", "clock", "hour", "when"), ("reason", "why", "purpose", "wrong", "problem"),
+    ("birth", "born", "birthday"), ("order", "code", "reference", "id"), ("address", "liv"),
+)  # fmt: skip
+
+
+_SENTENCE_STARTS: Final = frozenset(
+    word_list("i i'm i'd my it it's we we're there for at on in by because please")
+)
+
+
 def reply(view: CallerView) -> str:
     """Return the caller's next utterance; ``END_CALL`` in it ends the conversation."""
-    _, _, exact = view.response_instructions.partition("nothing else:\n")
-    return exact.strip() or "END_CALL"
+    exact = re.search(
+        r"word for word, and nothing else:\s*\n(.+)", view.response_instructions, re.S
+    )
+    if exact:
+        return exact[1].strip()
+    persona = _read(view.instructions)
+    own = [content_text(item) for item in view.items if item.get("role") == "assistant"]
+    told = [content_text(item) for item in view.items if item.get("role") == "user"]
+    return _answer(persona, told[-1] if told else "", own)
+
+
+def _read(instructions: str) -> _Persona:
+    """Read facts, scripted answers and further requests of a persona."""
+    facts: dict[str, str] = {}
+    scripts: list[_Script] = []
+    requests: list[str] = []
+    for line in instructions.splitlines():
+        script, request = _SCRIPT.search(line), _REQUEST.search(line)
+        if script:
+            scripts.append(_script(line, script))
+        elif request:
+            requests.append(request[1])
+        else:
+            facts |= _facts(line)
+    return _Persona(facts, tuple(scripts), tuple(requests))
+
+
+def _script(line: str, found: re.Match[str]) -> _Script:
+    cue = frozenset(meanings(found[1]) - _SCRIPT_NOISE)
+    return _Script(cue, found[2], "always" in tokens(line))
+
+
+def _facts(line: str) -> dict[str, str]:
+    whole = _FACT_LINE.match(line)
+    if whole:
+        return {whole[1].strip().lower(): whole[2].rstrip(".")}
+    found = (_FACT_SENTENCE.match(sentence) for sentence in sentences(line))
+    return {one[1].strip().lower(): one[2] for one in found if one}
+
+
+def _answer(persona: _Persona, told: str, own: list[str]) -> str:
+    script = _scripted(persona, told, own)
+    if script:
+        return script
+    question = _last_question(told)
+    if not question or has_phrase(tokens(question), *_MORE):
+        return _next_request(persona, own) or _end(own)
+    return _to_question(persona, told, question)
+
+
+def _scripted(persona: _Persona, told: str, own: list[str]) -> str:
+    """Return the scripted answer whose condition fits what was said, if there is one."""
+    heard = _confirmation_words(told) | meanings(told)
+    for script in persona.scripts:
+        spent = not script.always and script.line in own
+        if script.cue and script.cue <= heard and not spent:
+            return script.line
+    return ""
+
+
+def _confirmation_words(told: str) -> set[str]:
+    """Return *confirm* for a question that asks to confirm, whatever its words are."""
+    is_one = _confirms(tokens(_last_question(told)))
+    return {meaning("confirm"), meaning("confirmation")} if is_one else set()
+
+
+def _confirms(question: list[str]) -> bool:
+    return has_phrase(question, *_CONFIRMING)
+
+
+def _last_question(told: str) -> str:
+    return next((line for line in reversed(sentences(told)) if line.endswith("?")), "")
+
+
+def _next_request(persona: _Persona, own: list[str]) -> str:
+    return next((request for request in persona.requests if request not in own), "")
+
+
+def _end(own: list[str]) -> str:
+    return "No, that is all. Thank you, goodbye. END_CALL" if own else "Goodbye. END_CALL"
+
+
+def _to_question(persona: _Persona, told: str, question: str) -> str:
+    if has_phrase(tokens(question), *_OPEN):
+        return persona.facts.get("goal") or persona.facts.get("request") or "I don't know."
+    if _confirms(tokens(question)):
+        return _to_read_back(persona, told)
+    choice = _choice(persona, told, question)
+    if choice:
+        return choice
+    facts = _asked_facts(persona, question)
+    if facts:
+        return " ".join(_as_said(key, value) for key, value in facts)
+    yes_or_no = tokens(question)[0] in word_list("do does is are can could would will shall did")
+    return "Yes, please." if yes_or_no else "I'm sorry, I don't know."
+
+
+def _to_read_back(persona: _Persona, told: str) -> str:
+    """Agree, or say what was read back wrongly."""
+    for key, value in persona.facts.items():
+        said = re.search(
+            rf"\bthe {re.escape(key)} is ([^;.?]+?)(?:,| and the |[.?;]|$)", told, re.I
+        )
+        if said and not _same(said[1], value):
+            return f"No, the {key} is {value}."
+    return "Yes, that's right."
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two phrases name the same time, date, number, or share their words."""
+    left, right = tokens(one), tokens(other)
+    for find in (_times, _dates, _figures):
+        mine, theirs = find(left), find(right)
+        if mine and theirs:
+            return mine == theirs
+    return bool(meanings(one) & meanings(other)) or not meanings(other) or not meanings(one)
+
+
+def _times(found: list[str]) -> set[str]:
+    return {f"{int(one.value[:2]) % 12}{one.value[2:]}" for one in find_times(found, Clock())}
+
+
+def _dates(found: list[str]) -> set[str]:
+    dates = (one.value for one in find_dates(found, Clock()))
+    return {date[-2:].strip() if date[:1].isdigit() else date for date in dates}
+
+
+def _figures(found: list[str]) -> set[str]:
+    at, figures = 0, set()
+    while at < len(found):
+        number = read_number(found, at)
+        digits, end = read_digits(found, at)
+        figures |= {digits.lstrip("0")} if number else set()
+        at = max(end, at + 1)
+    return figures
+
+
+def _choice(persona: _Persona, told: str, question: str) -> str:
+    """Answer *a, b or c?*: what a fact names, else the first."""
+    offered = re.search(r"(?::|there (?:is|are)|have|like)\s+([^:?.]+ or [^:?.]+)", told, re.I)
+    if offered is None or not set(tokens(question)) & {"which", "or", "prefer"}:
+        return ""
+    options = [part.strip() for part in re.split(r",| or ", offered[1]) if part.strip()]
+    named = [
+        (len(meanings(option) & meanings(value)), -i, option)
+        for value in persona.facts.values()
+        for i, option in enumerate(options)
+    ]
+    best = max(named, default=(0, 0, ""))
+    return f"{(best[2] if best[0] else options[0]).capitalize()}, please."
+
+
+def _asked_facts(persona: _Persona, question: str) -> list[tuple[str, str]]:
+    """Return the facts that a question asks for: the best, and others as good."""
+    scored = [(_overlap(key, question), key) for key in persona.facts]
+    best = max((score for score, _ in scored), default=0.0)
+    if best < 0.5:
+        return []
+    return [(key, persona.facts[key]) for score, key in scored if score == best][:2]
+
+
+def _overlap(key: str, question: str) -> float:
+    """Return the share of a fact's name that a question has, alike words counting half."""
+    asked, own = meanings(question) | set(tokens(question)), meanings(key)
+    if not own:
+        return 0.0
+    return sum(_likeness(word, asked) for word in own) / len(own)
+
+
+def _likeness(word: str, asked: set[str]) -> float:
+    if word in asked:
+        return 1.0
+    alike = {other for group in _ALIKE if word in map(meaning, group) for other in group}
+    return 0.6 if {meaning(other) for other in alike} & {meaning(other) for other in asked} else 0.0
+
+
+def _as_said(key: str, value: str) -> str:
+    """Return a fact as an answer; a value that begins like a sentence stays as it is."""
+    if tokens(value)[:1] and tokens(value)[0] in _SENTENCE_STARTS:
+        said = value[:1].upper() + value[1:]
+    else:
+        said = f"{'My name is' if key == 'name' else 'It is'} {value}"
+    return said if said.endswith((".", "!", "?")) else f"{said}."

@@ -1,6 +1,7 @@
 """Every error of the project, in one tree.
 
 * :exc:`RealtimeEvalError`
+    * :exc:`CardError`: a run card does not hold, or a leaderboard refused it
     * :exc:`ConfigurationError`: an option, a setting or a missing extra
     * :exc:`FileError`: a file that users brought cannot be used
     * :exc:`InfraError`: the endpoint, the network or the quota failed, not the model
@@ -21,6 +22,7 @@ from __future__ import annotations
 from pathlib import Path
 
 __all__ = [
+    "CardError",
     "ConfigurationError",
     "ConnectionFailed",
     "FileError",
@@ -41,6 +43,10 @@ class RealtimeEvalError(Exception):
 
 class ConfigurationError(RealtimeEvalError):
     """An option, an environment variable or an installation is not usable as it is."""
+
+
+class CardError(RealtimeEvalError):
+    """A run card does not hold, or a leaderboard refused it; the message has its words."""
 
 
 class FileError(RealtimeEvalError):

@@ -40,12 +40,18 @@ class ToolOutput(Record):
 
 
 class Usage(Record):
-    """Tokens, summed over the responses of a turn; audio and text as the server splits them."""
+    """Tokens, summed over the responses of a turn; audio and text as the server splits them.
+
+    Cached tokens are part of the input tokens. Their split into text and audio stays 0
+    where the server does not tell it.
+    """
 
     input_tokens: int = 0
     input_text_tokens: int = 0
     input_audio_tokens: int = 0
     cached_tokens: int = 0
+    cached_text_tokens: int = 0
+    cached_audio_tokens: int = 0
     output_tokens: int = 0
     output_text_tokens: int = 0
     output_audio_tokens: int = 0

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_realtime_eval.exceptions import FileError
+from pytest_realtime_eval.pricing import load_prices
+from pytest_realtime_eval.schemas.results import EntryUsage
+from pytest_realtime_eval.schemas.transcript import Usage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_packaged_table_is_dated_and_sourced() -> None:
+    table = load_prices()
+    assert len(table.as_of.split("-")) == 3
+    assert all(prices.source.startswith("https://") for prices in table.models.values())
+
+
+def test_cached_tokens_are_part_of_the_prompt() -> None:
+    usage = EntryUsage(prompt_tokens=1_000_000, cached_tokens=400_000, completion_tokens=100_000)
+    cost = load_prices().text_cost("openai/gpt-4o", usage)
+    assert cost == pytest.approx(0.6 * 2.5 + 0.4 * 1.25 + 0.1 * 10)
+
+
+def test_a_snapshot_costs_what_its_model_does_unless_it_has_a_price() -> None:
+    table = load_prices()
+    usage = EntryUsage(prompt_tokens=1_000_000)
+    assert table.text_cost("gpt-4o-2024-08-06", usage) == pytest.approx(2.5)
+    assert table.text_cost("gpt-4o-2024-05-13", usage) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("model", ["anthropic/claude-haiku-4.5", "embedded", "gpt-4o-new", ""])
+def test_an_unknown_model_has_no_cost(model: str) -> None:
+    assert load_prices().text_cost(model, EntryUsage(prompt_tokens=10)) is None
+
+
+def test_unreported_usage_has_no_cost() -> None:
+    assert load_prices().text_cost("gpt-4o", EntryUsage()) is None
+    assert load_prices().realtime_cost("gpt-realtime", Usage()) is None
+
+
+SPOKEN = Usage(
+    input_tokens=3_000_000,
+    input_text_tokens=1_000_000,
+    input_audio_tokens=2_000_000,
+    cached_tokens=1_500_000,
+    cached_text_tokens=500_000,
+    cached_audio_tokens=1_000_000,
+    output_tokens=1_100_000,
+    output_text_tokens=100_000,
+    output_audio_tokens=1_000_000,
+)
+
+
+def test_speech_and_text_have_their_own_prices() -> None:
+    text = 0.5 * 4 + 0.5 * 0.4 + 0.1 * 16
+    audio = 1 * 32 + 1 * 0.4 + 1 * 64
+    assert load_prices().realtime_cost("gpt-realtime", SPOKEN) == pytest.approx(text + audio)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"input_audio_tokens": 0}, {"cached_text_tokens": 0}, {"output_tokens": 9}]
+)
+def test_a_total_that_is_not_split_has_no_known_cost(changes: dict[str, int]) -> None:
+    usage = SPOKEN.model_copy(update=changes)
+    assert load_prices().realtime_cost("gpt-realtime", usage) is None
+
+
+def test_a_model_without_audio_prices_has_no_spoken_cost() -> None:
+    assert load_prices().realtime_cost("gpt-4o", SPOKEN) is None
+
+
+def test_a_file_replaces_the_table(tmp_path: Path) -> None:
+    path = tmp_path / "prices.json"
+    model = {"text": {"input": 1.0, "output": 2.0}}
+    path.write_text(
+        json.dumps({"as_of": "2026-01-01", "unit_tokens": 1000, "models": {"m": model}})
+    )
+    usage = EntryUsage(prompt_tokens=1000, cached_tokens=500, completion_tokens=1000)
+    assert load_prices(path).text_cost("m", usage) == pytest.approx(3.0)
+
+
+def test_a_table_that_does_not_fit_names_the_place(tmp_path: Path) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text(
+        json.dumps({"as_of": "", "models": {"m": {"text": {"input": -1, "output": 1}}}})
+    )
+    with pytest.raises(FileError, match=r"\$\.models\.m\.text\.input"):
+        load_prices(path)

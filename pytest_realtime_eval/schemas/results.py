@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
 
 from pytest_realtime_eval.schemas.document import Record
 from pytest_realtime_eval.schemas.transcript import Failure, Transcript, Usage
@@ -153,3 +155,13 @@ class EntryRecord(ItemRecord):
     usage: EntryUsage = EntryUsage()
     model_id: str = ""
     verdicts: tuple[Verdict, ...] = ()
+
+
+AnyRecord = SimulationRecord | EntryRecord
+
+_RECORD: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discriminator="kind")])
+
+
+def parse_record(data: object) -> AnyRecord:
+    """Return the record that a line of ``records.jsonl`` holds."""
+    return _RECORD.validate_python(data)

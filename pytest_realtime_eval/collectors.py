@@ -1,0 +1,220 @@
+"""Files to items: simulations, indexes of simulations, datasets."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from pytest_realtime_eval.exceptions import FileError
+from pytest_realtime_eval.items import SimulationItem, play_simulation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from _pytest._code.code import ExceptionInfo, TerminalRepr
+
+    from pytest_realtime_eval.options import Options
+    from pytest_realtime_eval.schemas.index import IndexRow
+
+COLLECTION_KEY: Final = pytest.StashKey["EvalCollection"]()
+
+
+class EvalCollection:
+    """What a process has to know of all files while it collects them.
+
+    Attributes:
+        options: The run's settings.
+        named: Files that stand on the command line.
+    """
+
+    def __init__(self, options: Options, named: frozenset[Path]) -> None:
+        self.options = options
+        self.named = named
+        self._places: dict[str, Path] = {}
+        self._broken_files = 0
+
+    def claims(self, path: Path) -> bool:
+        """Whether a file is looked at: in an eval folder, or named on the command line."""
+        return path in self.named or any(path.is_relative_to(p) for p in self.options.paths)
+
+    def collector(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """Return what collects a file, or ``None`` when it is nobody's."""
+        if not self.claims(path):
+            return None
+        if is_simulation_name(path):
+            return SimulationFile.from_parent(parent, path=path)
+        if path.suffix == ".csv":
+            from pytest_realtime_eval.schemas.index import is_index
+
+            return IndexFile.from_parent(parent, path=path) if is_index(path) else None
+        return None
+
+    def finds_by_name(self, path: Path) -> bool:
+        """Whether pytest itself will find a simulation while it walks the eval folders."""
+        return is_simulation_name(path) and self.claims(path)
+
+    def settle_id(self, simulation_id: str, path: Path) -> bool:
+        """Note whose a simulation id is; false when the very file had its turn already.
+
+        Raises:
+            FileError: Another file has the id.
+        """
+        owner = self._places.setdefault(simulation_id, path)
+        if owner == path:
+            return True
+        raise FileError(
+            path,
+            f"{simulation_id!r} is the id of {owner} too; ids name the run's files",
+            "$.simulation_id",
+        )
+
+    def count_broken_file(self) -> None:
+        """Take note of a file that cannot be used."""
+        self._broken_files += 1
+
+    def row_of(self, simulation: Path) -> IndexRow | None:
+        """Return the index row of a simulation, if an index has one."""
+        return self._rows.get(simulation.resolve())
+
+    @cached_property
+    def _rows(self) -> dict[Path, IndexRow]:
+        """Rows by simulation: of the index that was named, else of those in eval folders."""
+        return {row.path.resolve(): row for index in self._indexes() for row in _rows_of(index)}
+
+    def _indexes(self) -> Iterator[Path]:
+        named = self.options.path("data_csv")
+        if named is not None:
+            yield named
+            return
+        yield from (path for path in self.named if path.suffix == ".csv")
+        for folder in self.options.paths:
+            if folder.is_dir():
+                yield from sorted(folder.rglob("*.csv"))
+
+    def beyond_max_examples(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Return the simulations behind the first ``--eval-max-examples``."""
+        limit = self.options.get("max_examples")
+        simulations = [item for item in items if isinstance(item, SimulationItem)]
+        enabled = [item for item in simulations if item.get_closest_marker("skip") is None]
+        return [] if limit is None else list(enabled[limit:])
+
+    def go_on_without_broken_files(self, session: pytest.Session) -> None:
+        """Let the other items run when nothing but files of evals could not be collected.
+
+        pytest stops at any collection error unless told to go on; a broken file is one
+        item lost, and the exit status is 1 all the same.
+        """
+        if session.testsfailed and session.testsfailed == self._broken_files:
+            session.config.option.continue_on_collection_errors = True
+
+    def is_left_out(self, simulation: Path) -> bool:
+        """Whether ``--eval-data-csv`` names an index that does not list the simulation."""
+        return self.options.path("data_csv") is not None and self.row_of(simulation) is None
+
+
+def _rows_of(index: Path) -> tuple[IndexRow, ...]:
+    """Return an index's rows; what is wrong with it is reported where it is collected."""
+    from pytest_realtime_eval.schemas.index import is_index, read_index
+
+    try:
+        return read_index(index).rows if is_index(index) else ()
+    except FileError:
+        return ()
+
+
+def is_simulation_name(path: Path) -> bool:
+    """Whether a file is a simulation by its name: ``sim_*.json``."""
+    return path.name.startswith("sim_") and path.suffix == ".json"
+
+
+class EvalFile(pytest.File):
+    """A file of users; what is wrong with it is shown as its message alone."""
+
+    @property
+    def collection(self) -> EvalCollection:
+        """What this process knows of all files."""
+        return self.config.stash[COLLECTION_KEY]
+
+    # pytest narrows the signature of Node's method in the same way.
+    def repr_failure(  # type: ignore[override]
+        self, excinfo: ExceptionInfo[BaseException]
+    ) -> str | TerminalRepr:
+        """Show the project's own errors as their message, without a traceback."""
+        if isinstance(excinfo.value, FileError):
+            self.collection.count_broken_file()
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+
+class SimulationFile(EvalFile):
+    """One simulation file: one item."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Validate the file and all that it names, and yield its item.
+
+        Raises:
+            FileError: Something is wrong with it.
+        """
+        from pytest_realtime_eval.conversation.setup import resolve
+        from pytest_realtime_eval.schemas.simulation import load_simulation
+
+        if self.collection.is_left_out(self.path):
+            return
+        simulation = load_simulation(self.path)
+        self.collection.settle_id(simulation.simulation_id, self.path)
+        row = self.collection.row_of(self.path)
+        setup = resolve(
+            simulation, self.path, self.collection.options, row.max_turns_override if row else 0
+        )
+        _register_tags(self.config, simulation.tags)
+        item = SimulationItem.from_parent(
+            self, name=simulation.simulation_id, callobj=play_simulation, conversation=setup
+        )
+        if row is not None and not row.enabled:
+            item.add_marker(pytest.mark.skip(reason=row.notes or f"disabled in {row.index.name}"))
+        yield item
+
+
+class IndexFile(EvalFile):
+    """An index: collects the simulations that pytest does not find by their own names."""
+
+    def collect(self) -> Iterator[pytest.Collector]:
+        """Yield a collector for each row whose file is not collected anyway.
+
+        Raises:
+            FileError: The index cannot be read.
+        """
+        from pytest_realtime_eval.schemas.index import read_index
+
+        index = read_index(self.path)
+        alone = self.path in self.collection.named
+        for row in index.rows:
+            if alone or not self.collection.finds_by_name(row.path):
+                yield SimulationFile.from_parent(self, path=row.path)
+        for problem in index.problems:
+            yield BrokenRow.from_parent(self, name=problem.place, problem=problem)
+
+
+class BrokenRow(EvalFile):
+    """A row of an index that cannot be used."""
+
+    def __init__(self, *, problem: FileError, **kwargs: Any) -> None:  # noqa: ANN401 - pytest's own
+        super().__init__(path=problem.path, **kwargs)
+        self._problem = problem
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Say what is wrong.
+
+        Raises:
+            FileError: Always.
+        """
+        raise self._problem
+
+
+def _register_tags(config: pytest.Config, tags: list[str]) -> None:
+    """Make a file's tags known marks, so that --strict-markers accepts them."""
+    for tag in tags:
+        config.addinivalue_line("markers", f"{tag}: tag of a simulation")

@@ -1,0 +1,102 @@
+"""From the settings and the environment to where sessions are opened and who judges."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pytest_realtime_eval.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_realtime_eval.conversation.loop import Endpoints
+    from pytest_realtime_eval.execution.identity import RunIdentity
+    from pytest_realtime_eval.graders.judge import Judge
+    from pytest_realtime_eval.options import Options
+
+OPENAI_KEYS: Final = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY")
+
+
+def choose_endpoint(options: Options, environ: Mapping[str, str]) -> str:
+    """Return ``embedded``, ``openai`` or a URL.
+
+    Raises:
+        ConfigurationError: There is no key, and the extra is not installed.
+    """
+    named: str = options.get("endpoint")
+    if named != "auto":
+        return named
+    if any(environ.get(key) for key in OPENAI_KEYS):
+        return "openai"
+    from pytest_realtime_eval.embedded.process import missing_extra
+
+    if missing_extra() is None:
+        return "embedded"
+    raise ConfigurationError(
+        "no endpoint for voice simulations: set OPENAI_API_KEY to talk to OpenAI, or install "
+        'the local endpoint with `pip install "pytest-realtime-eval[embedded]"`'
+    )
+
+
+def open_endpoints(
+    options: Options, identity: RunIdentity, environ: Mapping[str, str]
+) -> Endpoints:
+    """Return where both sessions of a conversation are opened.
+
+    Starts the embedded endpoint when the run talks to it and no process of the run has.
+    """
+    from pytest_realtime_eval.conversation.loop import Endpoints
+    from pytest_realtime_eval.realtime.endpoint import Endpoint, openai_endpoint, url_endpoint
+
+    chosen = choose_endpoint(options, environ)
+    if chosen == "embedded":
+        from pytest_realtime_eval.embedded.process import ensure_running
+
+        running = ensure_running(_rendezvous(identity), identity.controller_pid)
+        headers = {"Authorization": f"Bearer {running.token}"}
+        endpoint = Endpoint(name="embedded", url=running.url, headers=headers)
+    elif chosen == "openai":
+        endpoint = openai_endpoint(environ)
+    else:
+        endpoint = url_endpoint(chosen, environ)
+    return Endpoints(assistant=endpoint, simulator=endpoint)
+
+
+def close_endpoints(identity: RunIdentity) -> None:
+    """Shut the embedded endpoint of a run down, if one was started."""
+    rendezvous = _rendezvous(identity)
+    if rendezvous.parent.exists():
+        from pytest_realtime_eval.embedded.process import shut_down
+
+        shut_down(rendezvous)
+        shutil.rmtree(rendezvous.parent, ignore_errors=True)
+
+
+def _rendezvous(identity: RunIdentity) -> Path:
+    """Return the file through which the processes of a run find the embedded endpoint."""
+    return Path(tempfile.gettempdir()) / f"realtime-eval-{identity.uid}" / "endpoint.json"
+
+
+def describe(options: Options, environ: Mapping[str, str]) -> list[str]:
+    """Return what the report header says of endpoint, models and judge."""
+    try:
+        endpoint = choose_endpoint(options, environ)
+    except ConfigurationError as error:
+        endpoint = f"none ({error})"
+    if endpoint == "embedded":
+        endpoint = "embedded (a local stand-in: rules, not a language model)"
+    assistant = options.assistant_model or "as the simulations say"
+    simulator = options.get("simulator_model") or "as the simulations say"
+    judge = options.get("judge_model") or "none (llm_as_judge verdicts stay ungraded)"
+    return [
+        f"evals: endpoint {endpoint}",
+        f"evals: assistant {assistant}, simulator {simulator}, judge {judge}",
+    ]
+
+
+def configured_judge(options: Options, environ: Mapping[str, str]) -> Judge | None:
+    """Return the judge, or ``None`` when nothing names one."""
+    return None

@@ -1,0 +1,301 @@
+"""The items: a simulation and a dataset entry, each a `pytest.Function`.
+
+Their function asks for fixtures as any test does, so marks, ``-k``, conftest overrides
+and plugins work on them without knowing them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import pytest
+
+from pytest_realtime_eval.exceptions import RealtimeEvalError, VerdictFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _pytest._code.code import ExceptionInfo, TerminalRepr
+
+    from pytest_realtime_eval.conversation.setup import ConversationSetup
+    from pytest_realtime_eval.execution.evaluate import SimulationJob
+    from pytest_realtime_eval.runner import Runner
+    from pytest_realtime_eval.schemas.results import AnyRecord, SimulationRecord, Verdict
+    from pytest_realtime_eval.schemas.transcript import Turn
+
+RUNNER_KEY: Final = pytest.StashKey["Runner"]()
+#: Records that an item leaves.
+RECORDS_KEY: Final = pytest.StashKey[list["AnyRecord"]]()
+#: Records of the conversations that a Python test played.
+PLAYED_KEY: Final = pytest.StashKey[list["AnyRecord"]]()
+TURNS_KEY: Final = pytest.StashKey["TurnListener"]()
+
+_FIXTURES_MODULE: Final = "pytest_realtime_eval.fixtures"
+
+
+class EvalFailed(VerdictFailed):
+    """An item's verdicts say fail; the message is the story that the terminal shows."""
+
+
+class EvalBroken(RealtimeEvalError):
+    """An item came to no result; the message is the story that the terminal shows."""
+
+
+class EvalItem(pytest.Function):
+    """An item whose work can start before pytest's turn comes.
+
+    Attributes:
+        lane: Items of a lane share its concurrency.
+        concurrency_option: The setting that says how many are in flight.
+        needs: The fixtures whose values the work is given.
+    """
+
+    lane: ClassVar[str]
+    concurrency_option: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]]
+
+    @property
+    def runner(self) -> Runner:
+        """What runs items in this process."""
+        return self.config.stash[RUNNER_KEY]
+
+    async def evaluate(self, values: dict[str, Any]) -> AnyRecord:
+        """Do the work, in the runner's event loop."""
+        raise NotImplementedError
+
+    def own_value(self, fixture: str) -> Any:  # noqa: ANN401 - any fixture's
+        """Return the value of one of the project's own function-scoped fixtures."""
+        raise NotImplementedError
+
+    def empty_record(self, **fields: Any) -> AnyRecord:  # noqa: ANN401 - fields of the record
+        """Return a record for an item that ended before its work began."""
+        raise NotImplementedError
+
+    @property
+    def could_start_ahead(self) -> bool:
+        """Whether no fixture of the item has to be made for it alone."""
+        return all(
+            definition.scope == "session" or _is_own(definition)
+            for definition in self._decisive_fixtures()
+        )
+
+    def values_ahead(self) -> dict[str, Any] | None:
+        """Return the fixtures' values if they can be had before the item's turn."""
+        if not self.could_start_ahead:
+            return None
+        values = {}
+        for name in self.needs:
+            definition = self._definitions[name][-1]
+            if definition.scope != "session":
+                values[name] = self.own_value(name)
+            elif definition.cached_result is not None and definition.cached_result[2] is None:
+                values[name] = definition.cached_result[0]
+            else:
+                return None
+        return values
+
+    @property
+    def _definitions(self) -> Any:  # noqa: ANN401 - sequences of FixtureDef by name
+        # pytest has no public way to ask which definition of a fixture an item will get.
+        return self._fixtureinfo.name2fixturedefs
+
+    def _decisive_fixtures(self) -> Iterator[pytest.FixtureDef[Any]]:
+        """Yield the definitions that the work depends on: ours, and those of conftests."""
+        for definitions in self._definitions.values():
+            definition = definitions[-1]
+            if _is_own(definition) or _is_from_conftest(definition):
+                yield definition
+
+    # pytest narrows the signature of Node's method in the same way.
+    def repr_failure(  # type: ignore[override]
+        self, excinfo: ExceptionInfo[BaseException]
+    ) -> str | TerminalRepr:
+        """Show the project's own errors as their message, without a traceback."""
+        if isinstance(excinfo.value, RealtimeEvalError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Return the file as the item's place."""
+        return self.path, 0, self.name
+
+
+def _is_own(definition: pytest.FixtureDef[Any]) -> bool:
+    return definition.func.__module__ == _FIXTURES_MODULE
+
+
+def _is_from_conftest(definition: pytest.FixtureDef[Any]) -> bool:
+    code = getattr(definition.func, "__code__", None)
+    return code is not None and Path(code.co_filename).name == "conftest.py"
+
+
+class SimulationItem(EvalItem):
+    """One simulation."""
+
+    lane = "conversations"
+    concurrency_option = "concurrency"
+    needs = ("realtime_endpoints", "tool_mocks", "judge")
+
+    def __init__(self, *, conversation: ConversationSetup, **kwargs: Any) -> None:  # noqa: ANN401 - pytest's own
+        super().__init__(**kwargs)
+        self.conversation = conversation
+        self.add_marker("simulation")
+        for tag in conversation.simulation.tags:
+            self.add_marker(tag)
+
+    async def evaluate(self, values: dict[str, Any]) -> AnyRecord:
+        """Play the simulation and grade it."""
+        from pytest_realtime_eval.execution.evaluate import evaluate
+
+        return await evaluate(
+            self._job(),
+            values["realtime_endpoints"],
+            values["tool_mocks"],
+            values["judge"],
+            self._tell,
+        )
+
+    def own_value(self, fixture: str) -> Any:  # noqa: ANN401 - any fixture's
+        """Return the default of ``tool_mocks``: the simulation's own."""
+        from pytest_realtime_eval.conversation.tools import ToolMocks
+
+        if fixture != "tool_mocks":
+            raise NotImplementedError(fixture)
+        return ToolMocks(self.conversation.simulation.tool_mocks)
+
+    def empty_record(self, **fields: Any) -> SimulationRecord:  # noqa: ANN401 - fields of the record
+        """Return a record of a conversation that was not played."""
+        return self._job().record(**fields)
+
+    def _job(self) -> SimulationJob:
+        from pytest_realtime_eval.execution.evaluate import SimulationJob
+
+        return SimulationJob(
+            nodeid=self.nodeid,
+            path=self.nodeid.partition("::")[0],
+            name=self.conversation.simulation.simulation_id,
+            setup=self.conversation,
+            folder=self.runner.folder,
+        )
+
+    def _tell(self, turn: Turn) -> None:
+        listener = self.config.stash.get(TURNS_KEY, None)
+        if listener is not None:
+            listener.turn_ended(self.nodeid, turn)
+
+
+class TurnListener:
+    """Is told of turns as they end, in the loop's thread."""
+
+    def turn_ended(self, nodeid: str, turn: Turn) -> None:
+        """Take note of a turn."""
+
+
+def play_simulation(
+    request: pytest.FixtureRequest,
+    subtests: pytest.Subtests,
+    realtime_endpoints: object,
+    tool_mocks: object,
+    judge: object,
+) -> None:
+    """Play the simulation of the item that this is the function of, and assert its verdicts."""
+    item: SimulationItem = request.node
+    values = {"realtime_endpoints": realtime_endpoints, "tool_mocks": tool_mocks, "judge": judge}
+    record = item.runner.run(item, values)
+    for verdict in record.verdicts:
+        _report_verdict(subtests, verdict)
+    # Only now: the reports of the subtests must not carry the record too.
+    item.stash[RECORDS_KEY] = [record]
+    conclude(item, record)
+
+
+def _report_verdict(subtests: pytest.Subtests, verdict: Verdict) -> None:
+    place = {"turn": verdict.turn_index} if verdict.turn_index is not None else {}
+    with subtests.test(msg=verdict.grader_id, **place):
+        if verdict.status == "fail":
+            raise VerdictFailed(verdict.rationale)
+        if verdict.status == "error":
+            raise EvalBroken(verdict.rationale)
+        if verdict.status in ("ungraded", "not_applicable"):
+            pytest.skip(verdict.rationale or verdict.status)
+
+
+def conclude(item: EvalItem, record: AnyRecord) -> None:
+    """Turn a record's outcome into pytest's.
+
+    Raises:
+        EvalFailed: A verdict says fail.
+        EvalBroken: There is no result: infrastructure, judge, or the simulated user.
+    """
+    from pytest_realtime_eval.reports.story import story
+
+    if record.outcome == "failed":
+        raise EvalFailed(story(record, item.runner.folder))
+    if record.outcome in ("infra_error", "judge_error", "invalid_simulation"):
+        raise EvalBroken(story(record, item.runner.folder))
+    if record.outcome in ("ungraded", "skipped"):
+        pytest.skip(record.reason)
+
+
+def attach_records(
+    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
+) -> None:
+    """Put the records of an item on its report as plain JSON, under ``eval_records``.
+
+    What a Python test played goes with its teardown, when the test's outcome is known.
+    """
+    if isinstance(item, EvalItem):
+        records = _records_of_item(item, call)
+    elif call.when == "teardown":
+        records = item.stash.get(PLAYED_KEY, [])
+    else:
+        return
+    if records:
+        report.eval_records = [  # type: ignore[attr-defined]  # ours
+            record.model_dump(mode="json") for record in records
+        ]
+        if call.when == "call":
+            report.duration = sum(record.duration_ms for record in records) / 1000
+
+
+def _records_of_item(item: EvalItem, call: pytest.CallInfo[None]) -> list[AnyRecord]:
+    if records := item.stash.get(RECORDS_KEY, None):
+        del item.stash[RECORDS_KEY]
+        return records
+    if call.excinfo is None or call.when == "teardown":
+        return []
+    return [_record_without_work(item, call.excinfo.value, call.when)]
+
+
+def _record_without_work(item: EvalItem, error: BaseException, when: str) -> AnyRecord:
+    """Return the record of an item that was skipped, or broke, outside its own work."""
+    if isinstance(error, pytest.skip.Exception):
+        return item.empty_record(outcome="skipped", reason=str(error))
+    from pytest_realtime_eval.schemas.transcript import Failure
+
+    failure = Failure(
+        stage=getattr(error, "failure_stage", when),
+        error_type=type(error).__name__,
+        message=str(error),
+    )
+    return item.empty_record(outcome="infra_error", reason=str(error), failure=failure)
+
+
+#: Category, letter and word of the outcomes that pytest has no word for.
+_STATUS: Final = {
+    "infra_error": ("error", "I", "INFRA ERROR"),
+    "judge_error": ("error", "J", "JUDGE ERROR"),
+    "invalid_simulation": ("error", "V", "INVALID SIMULATION"),
+    "ungraded": ("skipped", "u", "UNGRADED"),
+}
+
+
+def teststatus(
+    report: pytest.CollectReport | pytest.TestReport,
+) -> tuple[str, str, str] | None:
+    """Return how the terminal names an eval's outcome; ``None`` leaves it to pytest."""
+    records = getattr(report, "eval_records", None)
+    if not records or report.when != "call":
+        return None
+    return _STATUS.get(records[0]["outcome"])

@@ -1,0 +1,298 @@
+"""Command line and ini settings, read once into one frozen value.
+
+Precedence, for every setting: command line, index row, simulation file, ini, default.
+The first and the last two are layers of `Options`; whoever resolves a setting hands in
+the layers between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from pytest_realtime_eval.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    import pytest
+
+AUDIO_FORMATS: Final = ("pcm16", "g711_ulaw", "g711_alaw")
+ENDPOINT_NAMES: Final = ("auto", "embedded", "openai")
+
+
+def _positive_int(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError("must be 1 or more")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError("must be 0 or more")
+    return value
+
+
+def _positive_float(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ValueError("must be above 0")
+    return value
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError("must be 0 or more")
+    return value
+
+
+def _switch(text: str) -> bool:
+    states = {"1": True, "true": True, "yes": True, "on": True}
+    states |= {"0": False, "false": False, "no": False, "off": False}
+    if text.strip().lower() not in states:
+        raise ValueError("must be true or false")
+    return states[text.strip().lower()]
+
+
+def _audio_format(text: str) -> str:
+    if text not in AUDIO_FORMATS:
+        raise ValueError(f"must be one of {', '.join(AUDIO_FORMATS)}")
+    return text
+
+
+def _endpoint(text: str) -> str:
+    if text not in ENDPOINT_NAMES and not text.startswith(("ws://", "wss://")):
+        raise ValueError(f"must be {', '.join(ENDPOINT_NAMES)}, or a ws:// or wss:// URL")
+    return text
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting: ``--eval-<name>`` on the command line, ``eval_<name>`` in the ini."""
+
+    name: str
+    help: str
+    convert: Callable[[str], Any] = str
+    default: Any = None
+    aliases: tuple[str, ...] = ()
+    metavar: str | None = None
+    many: bool = False
+
+    @property
+    def key(self) -> str:
+        """The name as an identifier: ``chunk_ms``."""
+        return self.name.replace("-", "_")
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether the option stands alone on the command line."""
+        return self.convert is _switch
+
+
+OPTIONS: Final = (
+    Option(
+        "endpoint",
+        "where sessions are opened: auto (OpenAI when OPENAI_API_KEY is set, else embedded), "
+        "embedded, openai, or a ws:// or wss:// URL",
+        _endpoint,
+        "auto",
+        metavar="NAME|URL",
+    ),
+    Option("assistant-model", "realtime model under test"),
+    Option(
+        "model",
+        "model under test: alias of --eval-assistant-model for simulations, and for datasets a "
+        "slug (openai/gpt-4o), command:PROGRAM, callable:package.module:function or embedded",
+    ),
+    Option("simulator-model", "realtime model that plays the user"),
+    Option("judge-model", "model of the llm_as_judge graders that name none"),
+    Option("judge-base-url", "OpenAI-compatible API that judges", metavar="URL"),
+    Option("base-url", "OpenAI-compatible API that translates", metavar="URL"),
+    Option(
+        "assistant-system-prompt-file",
+        "system prompt of the model under test, in place of the simulations' own",
+        aliases=("system-prompt-file",),
+        metavar="FILE",
+    ),
+    Option(
+        "assistant-tools-file",
+        "tools of the assistant, in place of the simulations' own",
+        aliases=("tools-file",),
+        metavar="FILE",
+    ),
+    Option("simulator-system-prompt", "persona of the simulated user, in place of the files'"),
+    Option("data-csv", "index of the simulations to play; others are left out", metavar="FILE"),
+    Option("results-dir", "folder of run folders", default="results", metavar="DIR"),
+    Option("run-name", "name of this run's folder (default: the UTC time)"),
+    Option("chunk-ms", "length of the audio chunks sent", _positive_int, 20, metavar="MS"),
+    Option("sample-rate-hz", "sample rate of the audio on the wire", _positive_int, metavar="HZ"),
+    Option("input-audio-format", "format of the audio sent", _audio_format, "pcm16"),
+    Option("output-audio-format", "format of the audio received", _audio_format, "pcm16"),
+    Option("real-time", "send audio at the pace of speech", _switch, False),
+    Option("max-turns", "turns of a conversation at most", _positive_int, metavar="N"),
+    Option(
+        "max-examples",
+        "simulations to play, and entries of each dataset to translate, at most",
+        _positive_int,
+        metavar="N",
+    ),
+    Option(
+        "response-timeout",
+        "seconds of silence after which a server is given up",
+        _positive_float,
+        45.0,
+        metavar="SECONDS",
+    ),
+    Option("skip-plots", "write no plots", _switch, False),
+    Option("skip-report", "write no report page", _switch, False),
+    Option(
+        "concurrency",
+        "conversations in flight at once, in each process",
+        _positive_int,
+        8,
+        metavar="N",
+    ),
+    Option("condition", "label of the experiment in run cards", default="baseline"),
+    Option("temperature", "sampling temperature of translations", _number, 0.3, metavar="T"),
+    Option("max-tokens", "tokens of a translation at most", _positive_int, metavar="N"),
+    Option("batch-size", "dataset entries in flight at once", _positive_int, 5, metavar="N"),
+    Option(
+        "fst-analyzer",
+        "morphological analyser: a program (a word a line in, word<TAB>analysis out) "
+        "or a .hfstol file",
+        metavar="PROGRAM|FILE",
+    ),
+    Option(
+        "threshold",
+        "what the run must reach, such as 'chrf_plus_plus>=40'; repeatable",
+        many=True,
+        metavar="CONDITION",
+    ),
+    Option("submit", "post the run cards to the leaderboard", _switch, False),
+    Option("leaderboard-url", "where run cards are posted", metavar="URL"),
+    Option("price-file", "price table that replaces the packaged one", metavar="FILE"),
+)
+
+_BY_KEY: Final = {option.key: option for option in OPTIONS}
+_INI_NAMES: Final = {"threshold": "thresholds"}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare every option and its ini setting."""
+    group = parser.getgroup("evals", "evals: voice simulations and translation datasets")
+    for option in OPTIONS:
+        flags = [f"--eval-{name}" for name in (option.name, *option.aliases)]
+        dest = f"eval_{option.key}"
+        default = f" (default: {option.default})" if option.default else ""
+        ini_type: Literal["linelist", "string"] = "linelist" if option.many else "string"
+        if option.is_flag:
+            group.addoption(*flags, dest=dest, action="store_const", const="true", help=option.help)
+        else:
+            group.addoption(
+                *flags,
+                dest=dest,
+                action="append" if option.many else "store",
+                metavar=option.metavar or "NAME",
+                help=option.help + default,
+            )
+        parser.addini(
+            _ini_name(option),
+            help=f"ini form of {flags[0]}",
+            type=ini_type,
+            default=None,
+        )
+    parser.addini(
+        "eval_paths",
+        help="folders in which simulations, indexes and datasets are looked for",
+        type="args",
+        default=["evals"],
+    )
+
+
+def _ini_name(option: Option) -> str:
+    return f"eval_{_INI_NAMES.get(option.key, option.key)}"
+
+
+@dataclass(frozen=True)
+class Options:
+    """All settings of a run; the same in every process of it.
+
+    Attributes:
+        rootdir: pytest's rootdir; relative paths of settings start there.
+        paths: The folders of ini ``eval_paths``, absolute.
+        command_line: Converted values that were named on the command line.
+        ini: Converted values that stand in the ini.
+    """
+
+    rootdir: Path
+    paths: tuple[Path, ...] = ()
+    command_line: Mapping[str, Any] = field(default_factory=dict)
+    ini: Mapping[str, Any] = field(default_factory=dict)
+
+    def get(self, key: str, *between: object) -> Any:  # noqa: ANN401 - each setting its own type
+        """Return the first layer's value that is not ``None``.
+
+        Args:
+            key: The setting, such as ``chunk_ms``.
+            between: Values of the layers between command line and ini, in their order.
+        """
+        layers = (self.command_line.get(key), *between, self.ini.get(key))
+        return next((value for value in layers if value is not None), _BY_KEY[key].default)
+
+    def path(self, key: str) -> Path | None:
+        """Return a setting that names a file, absolute; ``None`` when it is not set."""
+        value = self.get(key)
+        return None if value is None else self.rootdir / value
+
+    @property
+    def assistant_model(self) -> str | None:
+        """The realtime model named on the command line, if any.
+
+        ``--eval-model`` names it too, unless its form says that it is a text model.
+        """
+        return self.command_line.get("assistant_model") or self._realtime_alias(self.command_line)
+
+    @property
+    def ini_assistant_model(self) -> str | None:
+        """The realtime model named in the ini, if any."""
+        return self.ini.get("assistant_model") or self._realtime_alias(self.ini)
+
+    @staticmethod
+    def _realtime_alias(layer: Mapping[str, Any]) -> str | None:
+        model: str | None = layer.get("model")
+        is_text = model is None or "/" in model or ":" in model or model == "embedded"
+        return None if is_text else model
+
+
+def read_options(config: pytest.Config) -> Options:
+    """Read and convert the settings of a pytest run.
+
+    Raises:
+        ConfigurationError: A value does not fit; names the option.
+    """
+    command_line, ini = {}, {}
+    for option in OPTIONS:
+        given = config.getoption(f"eval_{option.key}")
+        if given is not None:
+            command_line[option.key] = _convert(option, given, f"--eval-{option.name}")
+        written = config.getini(_ini_name(option))
+        if written:
+            ini[option.key] = _convert(option, written, f"ini setting {_ini_name(option)}")
+    paths = tuple(config.rootpath / path for path in config.getini("eval_paths"))
+    return Options(config.rootpath, paths, command_line, ini)
+
+
+def _convert(option: Option, given: str | list[str], place: str) -> Any:  # noqa: ANN401 - as above
+    try:
+        if isinstance(given, list):
+            return tuple(option.convert(text) for text in given)
+        return option.convert(given)
+    except ValueError as error:
+        reason = str(error)
+        if reason.startswith(("invalid literal", "could not convert")):
+            reason = "must be a number"
+        raise ConfigurationError(f"{place}: {given!r} {reason}") from error

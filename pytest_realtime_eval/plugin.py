@@ -1,0 +1,140 @@
+"""The hooks: read options, register objects, hand over.
+
+Nothing heavy is imported here: the plugin is loaded into every pytest run of the
+environment that it is installed in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from pytest_realtime_eval import fixtures
+from pytest_realtime_eval.collectors import COLLECTION_KEY, EvalCollection
+from pytest_realtime_eval.exceptions import ConfigurationError
+from pytest_realtime_eval.execution.identity import RunIdentity, new_run
+from pytest_realtime_eval.items import RUNNER_KEY, attach_records, teststatus
+from pytest_realtime_eval.options import add_options, read_options
+from pytest_realtime_eval.reporter import Reporter
+from pytest_realtime_eval.runner import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from pytest_realtime_eval.options import Options
+
+#: Under which name of ``workerinput`` the controller hands the run to its workers.
+WORKER_INPUT: Final = "realtime_eval"
+_DIST_NAMED_KEY: Final = pytest.StashKey[bool]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Note whether the user named a --dist mode, before xdist fills in its default."""
+    named = getattr(early_config.known_args_namespace, "dist", "no")
+    early_config.stash[_DIST_NAMED_KEY] = named not in (None, "no")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register marks, fixtures, and the objects that run and report evals."""
+    config.addinivalue_line("markers", "simulation: a voice simulation; names its file in Python")
+    config.addinivalue_line("markers", "dataset: an entry of a translation dataset")
+    config.pluginmanager.register(fixtures, "realtime-eval-fixtures")
+    try:
+        _start(config, read_options(config))
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _start(config: pytest.Config, options: Options) -> None:
+    worker_input = getattr(config, "workerinput", None)
+    if worker_input is None:
+        identity = new_run(options)
+        reporter = Reporter(config, options, identity)
+        config.pluginmanager.register(reporter, "realtime-eval-reporter")
+        if config.pluginmanager.hasplugin("dsession"):
+            _distribute(config, identity)
+    else:
+        identity = RunIdentity(**worker_input[WORKER_INPUT])
+    ahead = not (config.getoption("usepdb") or config.getoption("trace"))
+    config.stash[COLLECTION_KEY] = EvalCollection(options, _named_files(config))
+    config.stash[RUNNER_KEY] = Runner(options, identity, ahead=ahead)
+
+
+def _distribute(config: pytest.Config, identity: RunIdentity) -> None:
+    from pytest_realtime_eval.distribution import Distribution
+
+    named = config.stash.get(_DIST_NAMED_KEY, False)
+    plugin = Distribution({WORKER_INPUT: identity.to_json()}, own_scheduler=not named)
+    config.pluginmanager.register(plugin, "realtime-eval-distribution")
+
+
+def _named_files(config: pytest.Config) -> frozenset[Path]:
+    """Return the JSON and CSV files that stand on the command line."""
+    names = (argument.partition("::")[0] for argument in config.args)
+    folder = config.invocation_params.dir
+    return frozenset(folder / name for name in names if name.endswith((".json", ".csv")))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what still runs."""
+    if runner := config.stash.get(RUNNER_KEY, None):
+        runner.close()
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect simulations, indexes and datasets."""
+    if file_path.suffix not in (".json", ".csv"):
+        return None
+    return parent.config.stash[COLLECTION_KEY].collector(file_path, parent)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Play no more simulations than ``--eval-max-examples``."""
+    collection = config.stash[COLLECTION_KEY]
+    if left_out := collection.beyond_max_examples(items):
+        config.hook.pytest_deselected(items=left_out)
+        kept = set(items) - set(left_out)
+        items[:] = [item for item in items if item in kept]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Go on with the other items when files of evals are broken."""
+    session.config.stash[COLLECTION_KEY].go_on_without_broken_files(session)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Tell the runner what is coming, where the whole order is known."""
+    if not hasattr(session.config, "workerinput"):
+        session.config.stash[RUNNER_KEY].expect(session.items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put an item's record on its report, which travels to the controller."""
+    report = yield
+    attach_records(item, call, report)
+    return report
+
+
+def pytest_report_teststatus(
+    report: pytest.CollectReport | pytest.TestReport,
+) -> tuple[str, str, str] | None:
+    """Name an item's outcome in the terminal's words."""
+    return teststatus(report)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Cancel what was started ahead and never had its turn."""
+    session.config.stash[RUNNER_KEY].close()

@@ -74,7 +74,8 @@ class MoonshineEar:
 
     def hear(self, pcm16: bytes, rate_hz: int) -> str:
         """Return what is said; see :meth:`Ear.hear`."""
-        samples = np.frombuffer(pcm16[: len(pcm16) // 2 * 2], "<i2").astype(np.float32) / 32768
+        whole = pcm16[: len(pcm16) // 2 * 2]
+        samples = np.frombuffer(whole, "<i2").astype(np.float32) / np.float32(32768)
         if rate_hz != _RATE_HZ and len(samples):
             samples = soxr.resample(samples, rate_hz, _RATE_HZ)
         heard = (self._loaded().transcribe(part) for part in _utterances(samples))
@@ -125,7 +126,9 @@ class _Model:
             )
             for name in ("encoder_model", "decoder_model_merged")
         )
-        return cls(encoder, decoder, tuple(_read_vocabulary((folder / "tokenizer.bin").read_bytes())))
+        return cls(
+            encoder, decoder, tuple(_read_vocabulary((folder / "tokenizer.bin").read_bytes()))
+        )
 
     def transcribe(self, samples: NDArray[np.float32]) -> str:
         tokens, log_probability = self._decode(samples)
@@ -148,18 +151,18 @@ class _Model:
             **{f"past_key_values.{name}": _no_past() for name in _CACHE},
         }
         tokens: list[int] = []
-        total = 0.0
+        log_probabilities: list[float] = []
         limit = int(len(samples) / _RATE_HZ * _TOKENS_PER_SECOND) + 2
-        for step in range(1, limit + 1):
+        for _ in range(limit):
             feed["input_ids"] = np.array([[tokens[-1] if tokens else _START]], np.int64)
             logits, *present = self.decoder.run(None, feed)
             token, log_probability = _best(logits[0, -1])
-            total += log_probability
+            log_probabilities.append(log_probability)
             if token == _END:
                 break
             tokens.append(token)
             _remember(feed, present)
-        return tokens, total / step
+        return tokens, float(np.mean(log_probabilities))
 
 
 def _no_past() -> NDArray[np.float32]:

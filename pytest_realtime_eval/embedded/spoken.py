@@ -23,7 +23,9 @@ _EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _MONEY: Final = re.compile(r"([$€£])\s?(\d{1,3}(?:,\d{3})+|\d+)\.(\d{2})(?![\d.])")
 _CURRENCY: Final = {"$": ("dollar", "cent"), "€": ("euro", "cent"), "£": ("pound", "penny")}
 _CLOCK: Final = re.compile(r"(?<![\d:-])([01]?\d|2[0-3]):([0-5]\d)(?![\d:])(\s?[AaPp]\.?[Mm]\b)?")
-_PHONE: Final = re.compile(r"(?<![\w.-])\+?\d{1,3}(?:-\d{3,4}){1,3}(?![\w-])|(?<![\w.,$€£-])0\d{2,}\b")
+_PHONE: Final = re.compile(
+    r"(?<![\w.-])\+?\d{1,3}(?:-\d{3,4}){1,3}(?![\w-])|(?<![\w.,$€£-])0\d{2,}\b"
+)
 _LONG_NUMBER: Final = re.compile(r"(?<![\w.,$€£-])\d{5,}(?![\w,-]|\.\d)")
 _IDENTIFIER: Final = re.compile(
     r"(?<![\w$€£.-])(?=[A-Z\d-]*[A-Z])(?=[A-Z\d-]*\d)[A-Z\d]+(?:-[A-Z\d]+)*(?![\w-])"
@@ -121,22 +123,27 @@ _SPOKEN_FORMS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]
 )
 
 _DIGIT: Final = rf"(?:\d+|{'|'.join(_DIGIT_OF)})"
-_NEXT: Final = r"(?:[.,]? |[-–,])"
+_NEXT: Final = r"(?:[.,]? |[-,])"
 _SPELLED: Final = re.compile(
-    rf"(?<![\w'’$€£.:-])(?:(?:[A-Za-z]{_NEXT})+{_DIGIT}(?:{_NEXT}{_DIGIT})+"
+    rf"(?<![\w'$€£.:-])(?:(?:[A-Za-z]{_NEXT})+{_DIGIT}(?:{_NEXT}{_DIGIT})+"
     rf"|[A-Za-z](?:{_NEXT}[A-Za-z]){{2,}}(?:{_NEXT}{_DIGIT})*|{_DIGIT}(?:{_NEXT}{_DIGIT}){{2,}})"
-    r"(?![\w'’:]|\.\d|-\w)",
+    r"(?![\w':]|\.\d|-\w)",
     re.IGNORECASE,
 )
 _HEARD_IDENTIFIER: Final = re.compile(r"\b([A-Za-z]{1,5})-?(\d+)(?:[,-] ?(\d{2,}))?\b")
-_HEARD_EMAIL: Final = re.compile(r"\b([\w.+-]+) at ((?:\w+\.)+(?:com|org|net|edu|io))\b", re.IGNORECASE)
+_HEARD_EMAIL: Final = re.compile(
+    r"\b([\w.+-]+) at ((?:\w+\.)+(?:com|org|net|edu|io))\b", re.IGNORECASE
+)
 _OLD_SPELLING: Final = re.compile(r"\b(to)-(day|morrow|night)\b|\b(good)-(bye?)\b", re.IGNORECASE)
 
 _NUMBER_WORDS: Final = {
     word: number
     for number, word in enumerate(
-        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen".split(),
+        (
+            *_DIGITS[1:],
+            *("ten", "eleven", "twelve", "thirteen", "fourteen"),
+            *("fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+        ),
         start=1,
     )
 } | {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "oh": 0, "o": 0}
@@ -150,7 +157,7 @@ _HEARD_CLOCK: Final = re.compile(
 
 
 def _join_spelled(match: re.Match[str]) -> str:
-    parts = re.split(r"[\s.,–-]+", match[0])
+    parts = re.split(r"[\s.,-]+", match[0])
     return "".join(_DIGIT_OF.get(part.lower(), part) for part in parts).upper()
 
 

@@ -72,7 +72,7 @@ class HibariVoice:
     def _loaded(self) -> Any:  # noqa: ANN401 - hibari has no type information
         with self._loading:
             if self._model is None:
-                from hibari import Hibari
+                from hibari import Hibari  # type: ignore[import-untyped] # publishes no types
 
                 # Never `voice=`: other voices would be downloaded.
                 self._model = Hibari(threads=1)
@@ -127,7 +127,8 @@ def _read_wav(data: bytes, command: Sequence[str]) -> tuple[NDArray[np.float32],
             f"voice program {command[0]!r} wrote {channels} channels of {width} bytes; "
             "mono with 16 bits is needed"
         )
-    return np.frombuffer(frames[: len(frames) // 2 * 2], "<i2").astype(np.float32) / 32768, rate
+    samples = np.frombuffer(frames[: len(frames) // 2 * 2], "<i2").astype(np.float32)
+    return samples / np.float32(32768), rate
 
 
 def _resampled(samples: NDArray[np.float32], rate: float) -> NDArray[np.float32]:

@@ -107,6 +107,9 @@ _CORRECTION: Final = re.compile(
     re.IGNORECASE,
 )
 _NOT_THAT: Final = re.compile(r"\bnot (?:at |for |on )?([\w:]+(?: [\w:]+)?),? but\b", re.IGNORECASE)
+_ASKING: Final = frozenset(
+    word_list("what when where who which how do does is are can could may will would have")
+)
 _ERROR_STATES: Final = frozenset(
     word_list(
         "error failed failure unavailable timeout timed_out rejected declined not_found refused "
@@ -115,6 +118,7 @@ _ERROR_STATES: Final = frozenset(
 )
 _OPTIONS: Final = word_list("alternatives options available available_times suggestions choices")
 _QUIET: Final = frozenset(word_list("ok success status_code currency"))
+_MOST_FAILURES: Final = 3
 _TASK_WEIGHT: Final = 1.2
 _FACT_WEIGHT: Final = 2
 
@@ -153,9 +157,12 @@ class _State:
         retry: Whether the caller wants a failed call again.
         calls: Calls since the request began.
         unknown: The property that was asked for and that the caller does not know.
+        declined: Whether the caller has just refused what was offered.
         unclaimed: What was said before it was clear what is wanted.
         said: The agent's last words.
         heard: The caller's last words.
+        changed: Whether they filled or changed a value.
+        began: Whether they began the request.
     """
 
     goal: Tool | None = None
@@ -170,6 +177,7 @@ class _State:
     said: str = ""
     heard: str = ""
     changed: bool = False
+    began: bool = False
     earlier: list[_Call] = field(default_factory=list)
 
 
@@ -212,7 +220,8 @@ class _Agent:
 
     def _hear(self, text: str) -> None:
         state = self.state
-        state.heard, state.unknown, state.changed, state.declined = text, None, False, False
+        state.heard, state.unknown = text, None
+        state.changed = state.declined = state.began = False
         asked = self._asked()
         self._settle(text, asked)
         self._choose(text)
@@ -268,7 +277,7 @@ class _Agent:
         }
         state.earlier += state.calls
         state.calls, state.agreed, state.retry = [], None, False
-        state.goal = goal
+        state.goal, state.began = goal, True
         state.values = {key: value for key, value in state.values.items() if key in lasting}
         state.recent = [key for key in state.recent if key in state.values]
         for text in state.unclaimed:
@@ -410,7 +419,9 @@ class _Agent:
 
     def _only_asks(self) -> bool:
         """Whether the caller asked something in the middle of a request."""
-        return not (self.state.changed or self.state.agreed) and _is_question(self.state.heard)
+        state = self.state
+        quiet = not (state.changed or state.agreed or state.began)
+        return quiet and _is_question(state.heard)
 
     def _go_on(self, prefix: str = "") -> AgentReply:
         """Ask, read back or call, whichever the next step needs."""
@@ -477,17 +488,32 @@ class _Agent:
     def _after_failure(self, call: _Call) -> AgentReply:
         problem = _error_in(call.output) or ""
         failures = [one for one in self.state.calls if one.name == call.name and one.failed]
-        if call.name in self.policy.retry and len(failures) < 2 and not _is_unsupported(problem):
+        hopeless = _is_unsupported(problem) or len(failures) >= _MOST_FAILURES
+        if call.name in self.policy.retry and len(failures) < 2 and not hopeless:
             return AgentReply("", ((call.name, call.arguments),))
         sorry = f"I'm sorry, that did not work: {problem.rstrip('.')}."
-        options = _options_in(call.output)
-        if options and self._offered_property():
-            said = [say_value(option) for option in options]
-            return AgentReply(f"{sorry} There is {listed(said, 'or')}. {_INSTEAD}")
+        if hopeless:
+            return AgentReply(f"{sorry} {_MORE}")
         other = self.policy.instead.get(call.name)
-        if other:
+        if other and not _options_in(call.output):
             return self._turn_to(other, sorry)
-        return AgentReply(f"{sorry} {_MORE if _is_unsupported(problem) else _TRY_AGAIN}")
+        return AgentReply(f"{sorry} {self._way_out(call, problem)}")
+
+    def _way_out(self, call: _Call, problem: str) -> str:
+        """Offer what the output offers, ask again for what it did not find, or to retry."""
+        offered = self._offered_property()
+        if offered:
+            said = [say_value(option) for option in _options_in(call.output)]
+            return f"Another {in_words(offered)} would be {listed(said, 'or')}. {_INSTEAD}"
+        doubted = next(
+            (
+                prop
+                for prop in self.props[call.name]
+                if prop.kind is Kind.IDENTIFIER and _doubts(problem, prop)
+            ),
+            None,
+        )
+        return doubted.question if doubted else _TRY_AGAIN
 
     def _turn_to(self, name: str, prefix: str) -> AgentReply:
         self.state.goal = next(tool for tool in self.tools if tool.name == name)
@@ -515,7 +541,7 @@ class _Agent:
         message = str(call.output.get("message") or "").strip()
         spoken = [f"{message.rstrip('.')}."] if message else []
         parts = [
-            f"the {in_words(key)} is {self._say_pair(key, value, call.output)}"
+            f"{_subject(key, value)} {self._say_pair(key, value, call.output)}"
             for key, value in call.output.items()
             if key != "message" and key not in _QUIET and value != call.arguments.get(key)
             if value not in (None, "", [], {}) and value is not True
@@ -551,7 +577,7 @@ class _Agent:
         return self._what_it_can_do() if self.tools else _AGAIN
 
     def _what_it_can_do(self) -> str:
-        abilities = [in_words(tool.name) for tool in self.tools]
+        abilities = [_ability(tool) for tool in self.tools]
         return f"I'm sorry, I cannot help with that. I can {listed(abilities, 'or')}."
 
     def _answer(self, text: str) -> str:
@@ -620,7 +646,24 @@ def _error_in(output: object) -> str | None:
     if not problem and not bad:
         return None
     said = problem if isinstance(problem, str) else ""
-    return in_words(said or str(output.get("message") or output.get("reason") or status or "error"))
+    said = said or str(output.get("message") or output.get("reason") or status or "error")
+    return said if " " in said else in_words(said)
+
+
+def _subject(key: str, value: object) -> str:
+    """Return how a sentence about a key of an output begins: ``the price is``."""
+    words = in_words(key)
+    if words == "status":
+        return "it is"
+    if words.endswith((" on", " at", " by", " in")):
+        return f"it {words}"
+    return f"the {words} {'are' if isinstance(value, list) and len(value) > 1 else 'is'}"
+
+
+def _doubts(problem: str, prop: Property) -> bool:
+    """Whether an error says that there is nothing of that reference."""
+    missing = set(tokens(problem)) & {"no", "not", "unknown", "invalid", "wrong"}
+    return bool(missing) and bool(meanings(prop.name) & meanings(problem))
 
 
 def _is_unsupported(problem: str) -> bool:
@@ -659,13 +702,19 @@ def _says_no(found: list[str]) -> bool:
 
 def _is_question(text: str) -> bool:
     """Whether a sentence of the text asks something; the ear may have lost the mark."""
-    asking = set(
-        word_list("what when where who which how do does is are can could may will would have")
-    )
-    return any(
-        line.endswith("?") or (tokens(line)[:1] and tokens(line)[0] in asking)
-        for line in sentences(text)
-    )
+    return any(line.endswith("?") or _begins_asking(tokens(line)) for line in sentences(text))
+
+
+def _begins_asking(found: list[str]) -> bool:
+    first = next((token for token in found if token not in _GREETING | {"and", "but", "so"}), "")
+    return first in _ASKING
+
+
+def _ability(tool: Tool) -> str:
+    """Return what a tool does, in the words of its description."""
+    lines = sentences(str(tool.schema.get("description") or ""))
+    said = lines[0].rstrip(".") if lines else in_words(tool.name)
+    return said[:1].lower() + said[1:]
 
 
 def _capital(text: str) -> str:

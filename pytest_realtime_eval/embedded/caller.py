@@ -21,12 +21,13 @@ It does not judge what it is told, beyond the read-back, and knows English only.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pytest_realtime_eval.embedded.moments import Clock, find_dates, find_times
-from pytest_realtime_eval.embedded.numbers import read_digits, read_number
+from pytest_realtime_eval.embedded.numbers import read_digits
 from pytest_realtime_eval.embedded.words import (
     content_text,
     has_phrase,
@@ -94,6 +95,8 @@ _CONFIRMING: Final = (
     "shall i go ahead", "shall i", "should i", "may i go ahead", "do you confirm", "confirm",
     "would you like me to", "do you want me to",
 )  # fmt: skip
+_READ_BACK: Final = re.compile(r"\bread\b.*\bback\b|\b(?:correct|right)\b|: the ", re.IGNORECASE)
+_WEEKDAYS: Final = word_list("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
 _MORE: Final = ("anything else", "something else", "further help")
 _OPEN: Final = (
     "how can i help",
@@ -110,7 +113,7 @@ _ALIKE: Final = (
 
 
 _SENTENCE_STARTS: Final = frozenset(
-    word_list("i i'm i'd my it it's we we're there for at on in by because please")
+    word_list("i i'm i'd my it it's we we're there for at on in by because please the a an")
 )
 
 
@@ -163,7 +166,7 @@ def _answer(persona: _Persona, told: str, own: list[str]) -> str:
     question = _last_question(told)
     if not question or has_phrase(tokens(question), *_MORE):
         return _next_request(persona, own) or _end(own)
-    return _to_question(persona, told, question)
+    return _to_question(persona, told, question, own)
 
 
 def _scripted(persona: _Persona, told: str, own: list[str]) -> str:
@@ -198,57 +201,76 @@ def _end(own: list[str]) -> str:
     return "No, that is all. Thank you, goodbye. END_CALL" if own else "Goodbye. END_CALL"
 
 
-def _to_question(persona: _Persona, told: str, question: str) -> str:
+def _to_question(persona: _Persona, told: str, question: str, own: list[str]) -> str:
     if has_phrase(tokens(question), *_OPEN):
         return persona.facts.get("goal") or persona.facts.get("request") or "I don't know."
     if _confirms(tokens(question)):
-        return _to_read_back(persona, told)
-    choice = _choice(persona, told, question)
-    if choice:
-        return choice
+        return _to_read_back(persona, told, own)
     facts = _asked_facts(persona, question)
     if facts:
         return " ".join(_as_said(key, value) for key, value in facts)
+    choice = _choice(persona, told, question)
+    if choice:
+        return choice
+    if _confirms(tokens(question)):
+        return "Yes, please."
     yes_or_no = tokens(question)[0] in word_list("do does is are can could would will shall did")
     return "Yes, please." if yes_or_no else "I'm sorry, I don't know."
 
 
-def _to_read_back(persona: _Persona, told: str) -> str:
-    """Agree, or say what was read back wrongly."""
+def _to_read_back(persona: _Persona, told: str, own: list[str]) -> str:
+    """Agree, or say once what was read back wrongly: neither a fact nor what was said."""
     for key, value in persona.facts.items():
         said = re.search(
-            rf"\bthe {re.escape(key)} is ([^;.?]+?)(?:,| and the |[.?;]|$)", told, re.I
+            rf"\bthe {re.escape(key)} is (.+?)(?=,? the | and the |[.;?]|$)", told, re.I
         )
-        if said and not _same(said[1], value):
-            return f"No, the {key} is {value}."
-    return "Yes, that's right."
+        correction = f"No, the {key} is {value}."
+        if said is None or correction in own or _same(said[1], value):
+            continue
+        if not any(_same(said[1], line, strictly=True) for line in own):
+            return correction
+    return "Yes, that's right." if _READ_BACK.search(told) else "Yes, please."
 
 
-def _same(one: str, other: str) -> bool:
-    """Whether two phrases name the same time, date, number, or share their words."""
-    left, right = tokens(one), tokens(other)
-    for find in (_times, _dates, _figures):
-        mine, theirs = find(left), find(right)
+def _same(one: str, other: str, *, strictly: bool = False) -> bool:
+    """Whether two phrases name the same time, date or number, or have the same words.
+
+    Args:
+        one: A phrase.
+        other: Another; it may say more.
+        strictly: Whether a phrase without any words to compare is another one.
+    """
+    for find in (_times, _days, _weekdays, _figures):
+        mine, theirs = find(tokens(one)), find(tokens(other))
         if mine and theirs:
-            return mine == theirs
-    return bool(meanings(one) & meanings(other)) or not meanings(other) or not meanings(one)
+            return bool(mine & theirs)
+    mine, theirs = meanings(one), meanings(other)
+    if not mine or not theirs:
+        return not strictly
+    return mine <= theirs or (theirs <= mine and not strictly)
 
 
 def _times(found: list[str]) -> set[str]:
     return {f"{int(one.value[:2]) % 12}{one.value[2:]}" for one in find_times(found, Clock())}
 
 
-def _dates(found: list[str]) -> set[str]:
-    dates = (one.value for one in find_dates(found, Clock()))
-    return {date[-2:].strip() if date[:1].isdigit() else date for date in dates}
+def _days(found: list[str]) -> set[str]:
+    """Return months with days, without the year, which is seldom said."""
+    some_day = Clock(dt.date(2000, 1, 1))
+    dates = {one.value for one in find_dates(found, Clock())}
+    named = " ".join(date for date in dates if date not in _WEEKDAYS)
+    return {one.value[5:] for one in find_dates(tokens(named), some_day)}
+
+
+def _weekdays(found: list[str]) -> set[str]:
+    return set(found) & {day.lower() for day in _WEEKDAYS}
 
 
 def _figures(found: list[str]) -> set[str]:
     at, figures = 0, set()
     while at < len(found):
-        number = read_number(found, at)
         digits, end = read_digits(found, at)
-        figures |= {digits.lstrip("0")} if number else set()
+        figures |= {digits} if digits else set()
         at = max(end, at + 1)
     return figures
 
@@ -269,12 +291,16 @@ def _choice(persona: _Persona, told: str, question: str) -> str:
 
 
 def _asked_facts(persona: _Persona, question: str) -> list[tuple[str, str]]:
-    """Return the facts that a question asks for: the best, and others as good."""
-    scored = [(_overlap(key, question), key) for key in persona.facts]
-    best = max((score for score, _ in scored), default=0.0)
-    if best < 0.5:
+    """Return the facts that a question asks for: the closest, of *a and b* both."""
+    scored = [(_overlap(key, question), len(meanings(key)), key) for key in persona.facts]
+    best = max((one[:2] for one in scored), default=(0.0, 0))
+    if best[0] < 0.5:
         return []
-    return [(key, persona.facts[key]) for score, key in scored if score == best][:2]
+    several = "and" in tokens(question)
+    found = [
+        key for share, size, key in scored if (share, size) >= best or (several and share == 1)
+    ]
+    return [(key, persona.facts[key]) for key in found[:3]]
 
 
 def _overlap(key: str, question: str) -> float:

@@ -329,8 +329,10 @@ def _month_name(month: int) -> str:
     return next(name for name, number in _MONTHS.items() if number == month).capitalize()
 
 
-def say_date(date: dt.date) -> str:
-    """Return ``Friday, March 20``."""
+def say_date(date: dt.date, *, with_year: bool = False) -> str:
+    """Return ``Friday, March 20``, or ``March 20, 2026``."""
+    if with_year:
+        return f"{_month_name(date.month)} {date.day}, {date.year}"
     weekday = next(name for name, number in _WEEKDAYS.items() if number == date.weekday())
     return f"{weekday.capitalize()}, {_month_name(date.month)} {date.day}"
 

@@ -204,7 +204,8 @@ def _two_tools(line: str, tools: tuple[Tool, ...]) -> tuple[str, str] | None:
         return None
     low = line.lower().replace("_", " ")
     one, two = sorted(named, key=lambda name: low.find(in_words(name)))
-    return one, two
+    between = low.partition(in_words(one))[2].partition(in_words(two))[0]
+    return None if between.strip() in {"or", "and", ","} else (one, two)
 
 
 def _in_order(line: str, one: str, two: str) -> tuple[str, str, bool]:

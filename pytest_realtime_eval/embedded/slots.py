@@ -181,7 +181,7 @@ class Property:
     def question(self) -> str:
         """How to ask for it."""
         if self.kind is Kind.CHOICE:
-            return f"Which {self.words} would you like: {listed(self._said_choices(), 'or')}?"
+            return f"What is the {self.words}: {listed(self._said_choices(), 'or')}?"
         if self.kind is Kind.YES_NO:
             return f"Would you like {self.words}, yes or no?"
         if self.kind is Kind.NUMBER:
@@ -204,7 +204,7 @@ class Property:
     def _plain_question(self) -> str:
         if self.words in {"name", "full name", "customer name"}:
             return "May I have your name, please?"
-        yours = {"name", "phone", "email", "birth", "address"} & set(self.words.split())
+        yours = {"phone", "email", "birth", "address"} & set(self.words.split())
         words = self.words.removesuffix(" id") + (" number" if self.words.endswith(" id") else "")
         return f"What is {'your' if yours else 'the'} {words}, please?"
 
@@ -214,10 +214,11 @@ class Property:
             return listed([self.item.say(entry) for entry in value]) if value else "none"
         if self.kind is Kind.CHOICE:
             return in_words(str(value))
-        return say_value(value)
+        is_birth = self.kind is Kind.DATE and "birth" in self.words
+        return say_value(value, with_year=is_birth)
 
 
-def say_value(value: object) -> str:
+def say_value(value: object, *, with_year: bool = False) -> str:
     """Return a JSON value as one says it: dates and times by their form, booleans yes or no."""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -225,7 +226,7 @@ def say_value(value: object) -> str:
         return f"{value:.2f}" if value != int(value) else f"{int(value)}"
     text = str(value)
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-        return _said_date(text)
+        return _said_date(text, with_year=with_year)
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}.*", text):
         return f"{_said_date(text[:10])} at {say_time(text[11:16])}"
     if re.fullmatch(r"[0-2]\d:[0-5]\d(:\d\d)?", text):
@@ -233,9 +234,9 @@ def say_value(value: object) -> str:
     return text.replace("_", " ")
 
 
-def _said_date(text: str) -> str:
+def _said_date(text: str, *, with_year: bool = False) -> str:
     try:
-        return say_date(dt.date.fromisoformat(text))
+        return say_date(dt.date.fromisoformat(text), with_year=with_year)
     except ValueError:
         return text
 
@@ -367,7 +368,7 @@ def _candidates(heard: Heard, prop: Property, clock: Clock, *, asked: bool) -> S
         case Kind.PHONE:
             return [one for one in _digit_runs(heard) if len(str(one[0])) >= 6]
         case Kind.CHOICE:
-            return list(_choices(heard, prop))
+            return list(_choices(heard, prop, least=0.01 if asked else 1.0))
         case Kind.YES_NO:
             return _yes_no(heard, prop, asked=asked)
         case Kind.NUMBER:
@@ -485,15 +486,30 @@ def _digit_runs(heard: Heard) -> list[Candidate]:
     return runs
 
 
-def _choices(heard: Heard, prop: Property) -> Iterator[Candidate]:
-    """Find the words of a choice that tell it from the other choices."""
+def _choices(heard: Heard, prop: Property, *, least: float) -> Iterator[Candidate]:
+    """Find the choices of which most was said, by the words that tell them apart.
+
+    Args:
+        heard: The utterance.
+        prop: The property.
+        least: The share of a choice's telling words that must have been said; a choice
+            that nobody asked for has to be said in full.
+    """
     all_words = [meanings(in_words(str(choice))) for choice in prop.choices]
+    found: list[tuple[float, Candidate]] = []
     for choice, own in zip(prop.choices, all_words, strict=True):
         others = set().union(*(words for words in all_words if words is not own))
         telling = (own - others) or own
-        for i, token in enumerate(heard.found):
-            if meaning(token) in telling and not _negated(heard, i):
-                yield choice, i, i + 1
+        places = [
+            i
+            for i, token in enumerate(heard.found)
+            if meaning(token) in telling and not _negated(heard, i)
+        ]
+        share = len({meaning(heard.found[i]) for i in places}) / max(1, len(telling))
+        found += [(share, (choice, i, i + 1)) for i in places]
+    best = max((share for share, _ in found), default=0.0)
+    chosen = (one for share, one in found if share == best >= least)
+    yield from sorted(chosen, key=lambda one: one[1])
 
 
 def _negated(heard: Heard, at: int) -> bool:

@@ -7,6 +7,7 @@ is an `InfraError` that says what happened, without credentials.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import time
 from typing import TYPE_CHECKING, Final, Literal, Protocol
@@ -36,7 +37,8 @@ __all__ = ["MAX_MESSAGE_BYTES", "Connect", "Connection", "connect_websocket"]
 #: A whole minute of PCM16 in one base64 delta is 3.7 MiB.
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 #: For the server's half of the closing handshake, s.
-_CLOSE_TIMEOUT: Final = 1.0
+_CLOSE_TIMEOUT: Final = 0.5
+_HANG_UP_AFTER: Final = 0.5
 #: What we ourselves close with when the other side breaks the websocket's rules.
 _OUR_COMPLAINTS: Final = {
     CloseCode.PROTOCOL_ERROR: "broke the websocket protocol",
@@ -98,8 +100,17 @@ class WebsocketConnection:
         raise ProtocolError(f"the server sent a binary message of {len(message)} bytes")
 
     async def close(self) -> None:
-        """Close; waits a second for the server's half."""
-        await self._websocket.close()
+        """Close; waits a moment for the server's half, and hangs up on one that stalls."""
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT + _HANG_UP_AFTER):
+                await self._websocket.close()
+        except TimeoutError:
+            # The library waits without limit for what was sent to be read.
+            self._websocket.transport.abort()
+            await self._websocket.wait_closed()
+        except asyncio.CancelledError:
+            self._websocket.transport.abort()
+            raise
 
     def _closed(self, error: ConnectionClosed) -> InfraError:
         where = self._endpoint.shown_url

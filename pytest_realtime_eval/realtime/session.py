@@ -50,7 +50,8 @@ T = TypeVar("T")
 _LONGEST_RESPONSE: Final = 10
 #: For what a server said just before it hung up to be read, s.
 _LAST_WORDS: Final = 1.0
-#: Chunks sent in one go when nothing paces them; then the loop's other work has a turn.
+#: Chunks for which a limit is set in one go, and which are sent in one go when nothing
+#: paces them; then the loop's other work has a turn.
 _BURST: Final = 16
 
 
@@ -218,29 +219,38 @@ class Session:
             InfraError: The session broke.
             ResponseTimeout: The server stopped reading.
         """
-        pieces = chunks(audio, self.input_format, self.input_rate_hz, chunk_ms)
+        pieces = list(chunks(audio, self.input_format, self.input_rate_hz, chunk_ms))
+        if not real_time:
+            return await self._send_at_once(pieces)
         lasts = duration_ms(audio, self.input_format, self.input_rate_hz) / 1000
-        send = self._send_paced if real_time else self._send_burst
-        async with self._sending(lasts + self._timeout):
-            return await send(list(pieces), chunk_ms / 1000, lasts)
+        return await self._send_paced(pieces, chunk_ms / 1000, lasts)
 
     async def _send_paced(self, pieces: list[bytes], interval: float, lasts: float) -> SendTiming:
-        pacer = Pacer()
-        for index, piece in enumerate(pieces):
-            await pacer.until(index * interval)
-            await self._send_audio(piece)
-        errors = tuple(pacer.errors_ms)
-        # The speech is over when its last sample would have been spoken.
-        await pacer.until(lasts)
+        async with self._sending() as limit:
+            pacer = Pacer()
+            for index, piece in enumerate(pieces):
+                if index % _BURST == 0:
+                    self._extend(limit, _BURST * interval)
+                await pacer.until(index * interval)
+                await self._send_audio(piece)
+            errors = tuple(pacer.errors_ms)
+            # The speech is over when its last sample would have been spoken.
+            await pacer.until(lasts)
         return SendTiming(pacer.started_at, pacer.started_at + lasts, errors)
 
-    async def _send_burst(self, pieces: list[bytes], _interval: float, _lasts: float) -> SendTiming:
+    async def _send_at_once(self, pieces: list[bytes]) -> SendTiming:
         started_at = time.perf_counter()
-        for index, piece in enumerate(pieces):
-            if index % _BURST == 0:
-                await asyncio.sleep(0)
-            await self._send_audio(piece)
+        async with self._sending() as limit:
+            for index, piece in enumerate(pieces):
+                if index % _BURST == 0:
+                    self._extend(limit)
+                    await asyncio.sleep(0)
+                await self._send_audio(piece)
         return SendTiming(started_at, time.perf_counter())
+
+    def _extend(self, limit: asyncio.Timeout, work_s: float = 0.0) -> None:
+        """Move a limit to a time-out after the work ahead; for a batch, since it costs a timer."""
+        limit.reschedule(asyncio.get_running_loop().time() + work_s + self._timeout)
 
     async def _send_audio(self, piece: bytes) -> None:
         self._check()
@@ -309,7 +319,7 @@ class Session:
     # Sending and waiting
 
     async def _send(self, event: events.Event) -> None:
-        async with self._sending(self._timeout):
+        async with self._sending():
             await self._send_event(event)
 
     async def _send_event(self, event: events.Event) -> None:
@@ -320,11 +330,11 @@ class Session:
         await self._connection.send(line.encode("utf-8", "replace"))
 
     @asynccontextmanager
-    async def _sending(self, limit: float) -> AsyncIterator[None]:
+    async def _sending(self) -> AsyncIterator[asyncio.Timeout]:
         """Bound a send: a server that reads nothing would block it for ever."""
         try:
-            async with asyncio.timeout(limit):
-                yield
+            async with asyncio.timeout(self._timeout) as limit:
+                yield limit
         except TimeoutError:
             raise ResponseTimeout(
                 f"{self._endpoint.shown_url} read nothing for {self._timeout:g} s"

@@ -39,6 +39,7 @@ class Verdict(Record):
         fingerprint: SHA-256 over prompt, model and criteria of a judge; else empty.
         model: The judge's model; else empty.
         usage: The judge's tokens.
+        cost_usd: What the judge cost, where its server says so.
     """
 
     grader_id: str
@@ -52,6 +53,7 @@ class Verdict(Record):
     fingerprint: str = ""
     model: str = ""
     usage: Usage = Usage()
+    cost_usd: float | None = None
 
     @property
     def grade(self) -> int | None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +14,12 @@ from pytest_realtime_eval.schemas.results import EntryUsage, Verdict
 from pytest_realtime_eval.text.request import RequestRefused, TextReply, TextRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pytest_realtime_eval.graders import Level
     from pytest_realtime_eval.schemas.transcript import Transcript
+
+    Judged = Callable[..., tuple[Verdict, ...]]
 
 GOOD = '{"rationale": "It was kind.", "applicable": true, "grade": 1}'
 BAD = '{"rationale": "It was rude.", "applicable": true, "grade": 0}'

@@ -58,6 +58,12 @@ class DatasetBlock(Block):
     files: dict[str, Sha256] | None = None
 
 
+class Config(Block):
+    """What shaped the run: provider, tokens, batch size, concurrency and more."""
+
+    temperature: float | None
+
+
 class Components(Block):
     """What the fingerprint hashes."""
 
@@ -177,7 +183,7 @@ class _Card(Block):
     timestamp: Annotated[str, AfterValidator(_timestamp)]
     elapsed_seconds: Seconds
     dataset: DatasetBlock
-    config: dict[str, Any]
+    config: Config
     system_prompt_sha256: Sha256
     system_prompt_used: str
     fingerprint: Fingerprint

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sacrebleu.metrics.chrf import CHRF
@@ -25,8 +25,9 @@ from pytest_realtime_eval.schemas.run_card import RunCard, SimulationCard
 from pytest_realtime_eval.schemas.transcript import Failure
 
 if TYPE_CHECKING:
-    from pytest_realtime_eval.schemas.dataset import Dataset
     from pathlib import Path
+
+    from pytest_realtime_eval.schemas.dataset import Dataset
 
 MakeRecord = Callable[..., EntryRecord]
 LOST = Failure(stage="response_timeout", error_type="ResponseTimeout", message="silent for 45 s")

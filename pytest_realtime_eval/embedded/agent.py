@@ -223,7 +223,7 @@ class _Agent:
         state.heard, state.unknown = text, None
         state.changed = state.declined = state.began = False
         asked = self._asked()
-        self._settle(text, asked)
+        self._settle(text)
         self._choose(text)
         if state.goal is None:
             state.unclaimed.append(text)
@@ -232,12 +232,12 @@ class _Agent:
         else:
             self._fill(text, asked)
 
-    def _settle(self, text: str, asked: str | None) -> None:
+    def _settle(self, text: str) -> None:
         """Take a yes or a no for what was asked last."""
         state = self.state
         found = tokens(text)
         yes, no = _says_yes(found), _says_no(found)
-        if has_phrase(found, *_DROP) and asked is None and not yes:
+        if has_phrase(found, *_DROP) and not yes:
             state.declined = True
         elif state.said.endswith(_GO_AHEAD):
             step = self._step()
@@ -277,7 +277,7 @@ class _Agent:
         }
         state.earlier += state.calls
         state.calls, state.agreed, state.retry = [], None, False
-        state.goal, state.began = goal, True
+        state.goal, state.began, state.said = goal, True, ""
         state.values = {key: value for key, value in state.values.items() if key in lasting}
         state.recent = [key for key in state.recent if key in state.values]
         for text in state.unclaimed:
@@ -290,8 +290,8 @@ class _Agent:
             return False
         if other.name in {step.name for step in self._chain(goal)}:
             return False
-        spoken = meanings(text)
-        return other.action in spoken and goal.action not in spoken
+        named = bool(meanings(other.name) & meanings(text))
+        return named and self._score(other, text) > 2 * self._score(goal, text)
 
     def _best(self, text: str) -> Tool | None:
         scored = [(self._score(tool, text), -i, tool) for i, tool in enumerate(self.tools)]
@@ -319,9 +319,10 @@ class _Agent:
             return
         props = self._chain_props(goal)
         first, *corrections = _corrected(text)
-        self._learn(fill(first, props, self.policy.clock, asked=asked))
+        known = state.values.keys()
+        self._learn(fill(first, props, self.policy.clock, asked=asked, known=known))
         for part in corrections:
-            values = fill(part, props, self.policy.clock)
+            values = fill(part, props, self.policy.clock, known=known)
             self._learn(values or self._reread(part, props))
         unasked = asked is None and not state.changed and state.said.endswith((_GO_AHEAD, _CHANGE))
         if unasked and not state.agreed:
@@ -375,7 +376,7 @@ class _Agent:
 
     def _closed(self) -> bool:
         """Whether the agent has said that it is done with the request."""
-        return bool(self.state.calls) and self.state.said.endswith(_MORE)
+        return self.state.said.endswith(_MORE)
 
     def _known(self, step: Tool) -> dict[str, Any]:
         """Return the step's arguments: what was said, else what outputs gave."""
@@ -446,7 +447,7 @@ class _Agent:
     def _read_back(self, step: Tool) -> str:
         by_name = {prop.name: prop for prop in self.props[step.name]}
         parts = [
-            f"the {by_name[name].words} is {by_name[name].say(value)}"
+            f"{_subject(name, value)} {by_name[name].say(value)}"
             for name, value in self._known(step).items()
         ]
         if not parts:
@@ -544,7 +545,7 @@ class _Agent:
             f"{_subject(key, value)} {self._say_pair(key, value, call.output)}"
             for key, value in call.output.items()
             if key != "message" and key not in _QUIET and value != call.arguments.get(key)
-            if value not in (None, "", [], {}) and value is not True
+            if value not in (None, "", [], {}) and value is not True and not _says_done(value)
         ]
         spoken += [f"{_capital(listed(parts))}."] if parts else []
         return " ".join(spoken) or "That is done."
@@ -650,6 +651,10 @@ def _error_in(output: object) -> str | None:
     return said if " " in said else in_words(said)
 
 
+def _says_done(value: object) -> bool:
+    return isinstance(value, str) and value.lower() in {"ok", "success", "done", "completed"}
+
+
 def _subject(key: str, value: object) -> str:
     """Return how a sentence about a key of an output begins: ``the price is``."""
     words = in_words(key)
@@ -657,7 +662,8 @@ def _subject(key: str, value: object) -> str:
         return "it is"
     if words.endswith((" on", " at", " by", " in")):
         return f"it {words}"
-    return f"the {words} {'are' if isinstance(value, list) and len(value) > 1 else 'is'}"
+    several = isinstance(value, list) and len(value) > 1
+    return f"the {words} {'are' if several or re.search('[^s]s$', words) else 'is'}"
 
 
 def _doubts(problem: str, prop: Property) -> bool:

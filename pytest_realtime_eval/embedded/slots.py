@@ -8,6 +8,7 @@ longer there for the next.
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import re
 from dataclasses import dataclass, field
 from enum import Enum
@@ -35,7 +36,7 @@ from pytest_realtime_eval.embedded.words import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 
 class Kind(Enum):
@@ -59,6 +60,11 @@ LASTING: Final = frozenset({Kind.EMAIL, Kind.PHONE, Kind.NAME, Kind.IDENTIFIER})
 
 _ORDER: Final = tuple(Kind)
 _EXAMPLE: Final = re.compile(r"\b([A-Z]{1,6})([- ]?)(\d{2,})\b")
+_SPELT_EMAIL: Final = re.compile(
+    r"([\w.+-]+(?: (?:dot|underscore|dash) [\w+-]+)*) at ((?:[\w-]+(?: dot |\.))+[a-z]{2,})"
+)
+_CURRENCIES: Final = frozenset(word_list("euro euros dollar dollars pound pounds"))
+_PLACES: Final = frozenset(word_list("city town place location destination country"))
 _PLACE_WORDS: Final = ("address", "street", "city", "town")
 _NAME_CUES: Final = (
     "my name is", "my name's", "the name is", "name is", "the name's", "name of", "this is",
@@ -73,7 +79,8 @@ _NAME_ENDS: Final = frozenset(
 )
 _FILLERS: Final = re.compile(
     r"^(?:\W*(?:yes|yeah|sure|of course|certainly|well|um|uh|oh|ok|okay|hi|hello|please|so|"
-    r"it's|it is|it was|that's|that is|that would be|because|to|the \w+ is|my \w+ is|i think)\b)+"
+    r"it's|it is|it was|that's|that is|that would be|because|"
+    r"to|in|at|on|for|from|the \w+ is|my \w+ is|i think)\b)+"
     r"[\s,:]*",
     re.IGNORECASE,
 )
@@ -188,6 +195,8 @@ class Property:
             return f"How many {self._counted()}?" if self._counted() else self._plain_question()
         if self.words in {"date", "time", "day"}:
             return f"What {self.words} would you like?"
+        if self.type == "array" and self.words.endswith("s"):
+            return f"What are the {self.words}, please?"
         return self._plain_question()
 
     def _said_choices(self) -> list[str]:
@@ -205,7 +214,9 @@ class Property:
         if self.words in {"name", "full name", "customer name"}:
             return "May I have your name, please?"
         yours = {"phone", "email", "birth", "address"} & set(self.words.split())
-        words = self.words.removesuffix(" id") + (" number" if self.words.endswith(" id") else "")
+        words = re.sub(r" id$", " number", self.words)
+        if self.kind in {Kind.DATE, Kind.TIME} and self.kind.value not in words:
+            words += f" {self.kind.value}"
         return f"What is {'your' if yours else 'the'} {words}, please?"
 
     def say(self, value: object) -> str:
@@ -285,7 +296,12 @@ def says_not_known(text: str) -> bool:
 
 
 def fill(
-    text: str, props: Sequence[Property], clock: Clock, *, asked: str | None = None
+    text: str,
+    props: Sequence[Property],
+    clock: Clock,
+    *,
+    asked: str | None = None,
+    known: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the properties that an utterance fills, in the order in which they were found.
 
@@ -295,20 +311,39 @@ def fill(
         props: The properties of the tool in question.
         clock: For dates and times.
         asked: The property that was asked for; a bare answer fills it.
+        known: Properties that have a value; of several of one kind, the next one is
+            filled.
     """
     heard = Heard(text)
     values: dict[str, Any] = {}
     ordered = sorted(props, key=lambda one: (one.name != asked, _ORDER.index(one.kind)))
     for prop in ordered:
-        value = _read(heard, prop, clock, asked=prop.name == asked, rivals=props)
+        rivals = _Rivals(props, {*known, *values})
+        value = _read(heard, prop, clock, asked=prop.name == asked, rivals=rivals)
         if value is not None:
             values[prop.name] = value
     return values
 
 
-def _read(
-    heard: Heard, prop: Property, clock: Clock, *, asked: bool, rivals: Sequence[Property]
-) -> Any:  # noqa: ANN401 - a JSON value
+@dataclass(frozen=True)
+class _Rivals:
+    """The properties among which an utterance is divided, and those that have a value."""
+
+    props: Sequence[Property]
+    filled: set[str]
+
+    def of(self, prop: Property) -> list[Property]:
+        """Return the others of the same kind."""
+        return [one for one in self.props if one.kind is prop.kind and one.name != prop.name]
+
+    def is_next(self, prop: Property) -> bool:
+        """Whether all required ones of the same kind before it have a value."""
+        ahead = itertools.takewhile(lambda one: one.name != prop.name, self.props)
+        same = (one for one in ahead if one.kind is prop.kind and one.required)
+        return prop.required and all(one.name in self.filled for one in same)
+
+
+def _read(heard: Heard, prop: Property, clock: Clock, *, asked: bool, rivals: _Rivals) -> Any:  # noqa: ANN401 - a JSON value
     if prop.type == "array":
         values = list(_read_all(heard, prop.item, clock, asked=asked))
         return values or None
@@ -387,7 +422,7 @@ def _chosen(
     heard: Heard,
     prop: Property,
     spans: Sequence[Candidate],
-    rivals: Sequence[Property],
+    rivals: _Rivals,
     *,
     asked: bool,
 ) -> Candidate | None:
@@ -396,7 +431,7 @@ def _chosen(
     With another property of the same kind, a value goes to the one whose words stand
     before it (*from Friday to Sunday*).
     """
-    others = [one for one in rivals if one.kind is prop.kind and one.name != prop.name]
+    others = rivals.of(prop)
     if not others or asked:
         return spans[-1] if spans else None
     own = prop.meanings - frozenset().union(*(one.meanings for one in others))
@@ -405,11 +440,8 @@ def _chosen(
         return cued[-1]
     foreign = frozenset().union(*(one.meanings for one in others)) - prop.meanings
     left = [one for one in spans if not _cues(heard, one[1]) & foreign]
-    is_first = prop.required and all(
-        one.name == prop.name or not one.required or one.kind is not prop.kind
-        for one in rivals[: list(rivals).index(prop)]
-    )
-    return left[0] if left and is_first else None
+    takes = rivals.is_next(prop) and "birth" not in prop.words
+    return left[0] if left and takes else None
 
 
 def _cues(heard: Heard, start: int, reach: int = 4) -> set[str]:
@@ -420,15 +452,11 @@ def _emails(heard: Heard) -> list[Candidate]:
     whole = [(token, i, i + 1) for i, token in enumerate(heard.found) if "@" in token]
     if whole or "at" not in heard.found:
         return list(whole)
-    text = " ".join(heard.found)
-    spelt = re.search(r"((?:\w+ (?:dot|underscore|dash) )*\w+) at ((?:[\w-]+ )+dot \w+)", text)
-    start = heard.found.index("at")
-    dotted = re.search(r"\bat ([\w-]+(?:\.\w+)+)", heard.text.lower())
-    if spelt:
-        return [(f"{_address(spelt[1])}@{_address(spelt[2])}", start - 1, start + 3)]
-    if dotted and start:
-        return [(f"{heard.found[start - 1]}@{dotted[1]}", start - 1, start + 3)]
-    return []
+    spelt = _SPELT_EMAIL.search(heard.text.lower())
+    if spelt is None:
+        return []
+    end = len(heard.found)
+    return [(f"{_address(spelt[1])}@{_address(spelt[2])}", end, end)]
 
 
 def _address(spelt: str) -> str:
@@ -538,10 +566,23 @@ def _numbers(heard: Heard, prop: Property, *, asked: bool) -> Iterator[Candidate
         if number is None or busy & set(range(at, number[1])):
             at += 1
             continue
+        about = asked or _is_about(heard, prop, at, number[1])
+        number = _with_cents(heard, *number) if prop.type == "number" else number
         value = number[0] if prop.type == "number" else int(number[0])
-        if number[0] == value and (asked or _is_about(heard, prop, at, number[1])):
+        if about and number[0] == value:
             yield value, at, number[1]
         at = number[1]
+
+
+def _with_cents(heard: Heard, amount: float, end: int) -> tuple[float, int]:
+    """Read on after an amount: ``forty two euros and fifty cents``."""
+    if end >= len(heard.found) or heard.found[end] not in _CURRENCIES:
+        return amount, end
+    after = end + 1 + (heard.found[end + 1 : end + 2] == ["and"])
+    cents = read_number(heard.found, after)
+    if cents is None or not 0 < cents[0] < 100 or amount != int(amount):
+        return amount, end
+    return amount + cents[0] / 100, cents[1]
 
 
 def _is_about(heard: Heard, prop: Property, start: int, end: int) -> bool:
@@ -596,6 +637,8 @@ def _texts(heard: Heard, prop: Property, *, asked: bool) -> list[Candidate]:
         cue = re.search(
             r"\b(?:live at|address to|deliver to|to|at) (\d+ [^.!?;,]+)", heard.text, re.I
         )
+    if cue is None and _PLACES & set(prop.words.split()):
+        cue = re.search(r"\b(?:in|for|to|from) ((?:[A-Z][\w']+ ?)+)", heard.text)
     if cue is None and "reason" in prop.words:
         cue = re.search(r"\b(?:because|since|as) ([^.!?;]+)", heard.text, re.I)
     if cue is None:

@@ -98,8 +98,8 @@ def run_simulation(
 
     ``await run_simulation("sim_booking.json")`` takes the file (beside the test, or under
     the eval folders) and, if wanted, ``tool_mocks`` in place of the simulation's own, and
-    returns the transcript. What was played lands in the run's folder and tables; a conversation that breaks raises what
-    broke it.
+    returns the transcript. What was played lands in the run's folder and tables; a
+    conversation that breaks raises what broke it.
     """
     runner = request.config.stash[RUNNER_KEY]
 

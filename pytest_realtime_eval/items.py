@@ -121,6 +121,11 @@ class EvalItem(pytest.Function):
         return self.path, 0, self.name
 
 
+def is_eval_id(nodeid: str) -> bool:
+    """Whether a node id is that of an eval; for processes that have ids and no items."""
+    return nodeid.partition("::")[0].endswith(".json")
+
+
 def _is_own(definition: pytest.FixtureDef[Any]) -> bool:
     return definition.func.__module__ == _FIXTURES_MODULE
 

@@ -6,7 +6,7 @@ environment that it is installed in.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -16,7 +16,7 @@ from pytest_realtime_eval.exceptions import ConfigurationError
 from pytest_realtime_eval.execution.identity import RunIdentity, new_run
 from pytest_realtime_eval.items import RUNNER_KEY, attach_records, teststatus
 from pytest_realtime_eval.options import add_options, read_options
-from pytest_realtime_eval.reporter import Reporter
+from pytest_realtime_eval.reporter import Reporter, last_durations
 from pytest_realtime_eval.runner import Runner
 
 if TYPE_CHECKING:
@@ -59,21 +59,26 @@ def _start(config: pytest.Config, options: Options) -> None:
         identity = new_run(options)
         reporter = Reporter(config, options, identity)
         config.pluginmanager.register(reporter, "realtime-eval-reporter")
-        if config.pluginmanager.hasplugin("dsession"):
+        if config.getoption("dist", "no") != "no":
             _distribute(config, identity)
     else:
-        identity = RunIdentity(**worker_input[WORKER_INPUT])
+        identity = RunIdentity(**worker_input[WORKER_INPUT]["identity"])
     ahead = not (config.getoption("usepdb") or config.getoption("trace"))
     config.stash[COLLECTION_KEY] = EvalCollection(options, _named_files(config))
     config.stash[RUNNER_KEY] = Runner(options, identity, ahead=ahead)
 
 
 def _distribute(config: pytest.Config, identity: RunIdentity) -> None:
-    from pytest_realtime_eval.distribution import Distribution
+    from pytest_realtime_eval.distribution import Distribution, EvalDistribution
 
-    named = config.stash.get(_DIST_NAMED_KEY, False)
-    plugin = Distribution({WORKER_INPUT: identity.to_json()}, own_scheduler=not named)
-    config.pluginmanager.register(plugin, "realtime-eval-distribution")
+    told: dict[str, Any] = {"identity": identity.to_json()}
+    distribution: Distribution
+    if config.stash.get(_DIST_NAMED_KEY, False):
+        distribution = Distribution({WORKER_INPUT: told})
+    else:
+        durations = told["durations"] = last_durations(config)
+        distribution = EvalDistribution({WORKER_INPUT: told}, durations)
+    config.pluginmanager.register(distribution, "realtime-eval-distribution")
 
 
 def _named_files(config: pytest.Config) -> frozenset[Path]:
@@ -113,8 +118,28 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Tell the runner what is coming, where the whole order is known."""
-    if not hasattr(session.config, "workerinput"):
-        session.config.stash[RUNNER_KEY].expect(session.items)
+    session.config.stash[RUNNER_KEY].expect(_order_here(session))
+
+
+def _order_here(session: pytest.Session) -> list[pytest.Item]:
+    """Return the items that this process will run, as far as it knows."""
+    worker_input = getattr(session.config, "workerinput", None)
+    if worker_input is None:
+        return session.items
+    durations = worker_input[WORKER_INPUT].get("durations")
+    if durations is None:
+        return []
+    from pytest_realtime_eval.distribution import share_of_worker
+
+    ids = [item.nodeid for item in session.items]
+    return [session.items[i] for i in share_of_worker(ids, worker_input, durations)]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Tell the runner the next item, where xdist hands them out bit by bit."""
+    if nextitem is not None and hasattr(item.config, "workerinput"):
+        item.config.stash[RUNNER_KEY].expect([nextitem])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,12 +12,13 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import pytest
 
 from pytest_realtime_eval.exceptions import ConfigurationError
 from pytest_realtime_eval.execution.identity import check_writable
+from pytest_realtime_eval.items import is_eval_id
 
 if TYPE_CHECKING:
     from pytest_realtime_eval.execution.identity import RunIdentity
@@ -60,7 +61,7 @@ class Reporter:
         """Keep the records that a report carries, or that a crashed worker left missing."""
         if records := getattr(report, "eval_records", None):
             self._keep(report.nodeid, records)
-        elif _worker_crashed(report) and _is_eval(report.nodeid):
+        elif _worker_crashed(report) and is_eval_id(report.nodeid):
             self._keep(report.nodeid, [_crashed(report)])
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -93,12 +94,19 @@ class Reporter:
         from pytest_realtime_eval.reports.table import results_frame, write_csv
 
         records = self._parsed()
+        self._remember_durations(records)
         info = self._info()
         frame = results_frame(records)
         write_csv(frame, self._folder / "results.csv")
         write_json(self._folder / "summary.json", summarise(frame, records, info))
         if not self._options.get("skip_plots"):
             write_plots(frame, records, self._folder)
+
+    def _remember_durations(self, records: list[AnyRecord]) -> None:
+        """Keep how long simulations took, for the division of the next run."""
+        taken = {r.nodeid: r.duration_ms / 1000 for r in records if r.kind == "simulation"}
+        if taken and (cache := _cache(self._config)) is not None:
+            cache.set(_DURATIONS, last_durations(self._config) | taken)
 
     def _parsed(self) -> list[AnyRecord]:
         from pytest_realtime_eval.schemas.results import parse_record
@@ -145,14 +153,25 @@ class Reporter:
         close_endpoints(self._identity)
 
 
+#: Where pytest's cache keeps how long items took.
+_DURATIONS: Final = "realtime_eval/durations"
+
+
+def last_durations(config: pytest.Config) -> dict[str, float]:
+    """Return the seconds that simulations took when they were last played."""
+    cache = _cache(config)
+    return {} if cache is None else dict(cache.get(_DURATIONS, {}))
+
+
+def _cache(config: pytest.Config) -> pytest.Cache | None:
+    # Missing with -p no:cacheprovider, which the annotation does not know.
+    return getattr(config, "cache", None)
+
+
 def _worker_crashed(report: pytest.TestReport) -> bool:
     # xdist's own value, which pytest's annotation does not know.
     when: str | None = report.when
     return when == "???"
-
-
-def _is_eval(nodeid: str) -> bool:
-    return nodeid.partition("::")[0].endswith(".json")
 
 
 def _crashed(report: pytest.TestReport) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class Runner:
         self._ahead = ahead
         self._lanes: dict[str, Lane[AnyRecord]] = {}
         self._upcoming: deque[EvalItem] = deque()
+        self._expected: set[str] = set()
         self._announced: set[str] = set()
 
     def expect(self, items: Iterable[pytest.Item]) -> None:
@@ -58,7 +59,9 @@ class Runner:
         from pytest_realtime_eval.items import EvalItem
 
         if self._ahead:
-            self._upcoming.extend(item for item in items if isinstance(item, EvalItem))
+            new = [i for i in items if isinstance(i, EvalItem) and i.nodeid not in self._expected]
+            self._expected.update(item.nodeid for item in new)
+            self._upcoming.extend(new)
 
     def run(self, item: EvalItem, values: dict[str, Any]) -> AnyRecord:
         """Return the item's record, from what was started ahead or by running it now."""

@@ -26,13 +26,13 @@ class Endpoint:
 
     Attributes:
         name: ``embedded``, ``openai``, ``azure``, or the URL.
-        url: ``ws://`` or ``wss://``, without the model.
+        url: ``ws://`` or ``wss://``, without the model; it may hold credentials too.
         model: What the caller asks for; the server may resolve it to another name.
-        headers: Credentials; they stay out of ``repr``, logs and messages.
+        headers: Credentials. They stay out of ``repr``, logs and messages.
     """
 
     name: str
-    url: str
+    url: str = field(repr=False)
     model: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 

@@ -1,0 +1,1 @@
+"""Subcommands of ``realtime-eval``, as plain functions that return an exit status."""

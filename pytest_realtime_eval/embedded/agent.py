@@ -120,6 +120,7 @@ _OPTIONS: Final = word_list("alternatives options available available_times sugg
 _QUIET: Final = frozenset(word_list("ok success status_code currency"))
 _MOST_FAILURES: Final = 3
 _TASK_WEIGHT: Final = 1.2
+_FILLED_WEIGHT: Final = 0.4
 _FACT_WEIGHT: Final = 2
 
 
@@ -309,7 +310,16 @@ class _Agent:
                     for one in self.tools
                 )
                 score += weight / among**0.5
-        return score
+        return score + _FILLED_WEIGHT * self._filled_by(tool, text)
+
+    def _filled_by(self, tool: Tool, text: str) -> int:
+        """Return how many of the tool's required properties a text fills."""
+        telling = tuple(
+            prop
+            for prop in self.props[tool.name]
+            if prop.required and prop.kind not in {Kind.TEXT, Kind.NAME, Kind.IDENTIFIER}
+        )
+        return len(fill(text, telling, self.policy.clock))
 
     def _fill(self, text: str, asked: str | None) -> None:
         """Fill properties from an utterance; each correction in it overrides what came before."""
@@ -341,12 +351,29 @@ class _Agent:
 
     def _learn(self, values: dict[str, Any]) -> None:
         state = self.state
-        for name, value in values.items():
+        for name, given in values.items():
+            value = self._offered_time(given)
             if state.values.get(name) != value:
                 state.changed, state.agreed = True, None
                 state.unknown = None if state.unknown == name else state.unknown
             state.values[name] = value
             state.recent = [one for one in state.recent if one != name] + [name]
+
+    def _offered_time(self, value: object) -> object:
+        """Return a time as an output offered it: *eight* is 20:00 where only that is free."""
+        offered = {
+            option
+            for call in self.state.calls
+            if isinstance(call.output, dict)
+            for options in call.output.values()
+            if isinstance(options, list)
+            for option in options
+            if isinstance(option, str)
+        }
+        if not isinstance(value, str) or not re.fullmatch(r"\d\d:\d\d", value):
+            return value
+        twin = f"{(int(value[:2]) + 12) % 24:02d}{value[2:]}"
+        return twin if twin in offered and value not in offered else value
 
     # What comes next
 
@@ -660,7 +687,7 @@ def _subject(key: str, value: object) -> str:
     words = in_words(key)
     if words == "status":
         return "it is"
-    if words.endswith((" on", " at", " by", " in")):
+    if re.fullmatch(r"\w+s (?:on|at|by|in)", words):
         return f"it {words}"
     several = isinstance(value, list) and len(value) > 1
     return f"the {words} {'are' if several or re.search('[^s]s$', words) else 'is'}"

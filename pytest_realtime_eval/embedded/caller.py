@@ -222,7 +222,7 @@ def _to_read_back(persona: _Persona, told: str, own: list[str]) -> str:
     """Agree, or say once what was read back wrongly: neither a fact nor what was said."""
     for key, value in persona.facts.items():
         said = re.search(
-            rf"\bthe {re.escape(key)} is (.+?)(?=,? the | and the |[.;?]|$)", told, re.I
+            rf"\bthe {re.escape(key)} (?:is|are) (.+?)(?=,? the | and the |[.;?]|$)", told, re.I
         )
         correction = f"No, the {key} is {value}."
         if said is None or correction in own or _same(said[1], value):

@@ -484,8 +484,14 @@ def _identifiers(heard: Heard, prop: Property, *, asked: bool) -> Iterator[Candi
             prefix, joint = prop.template
             if letters == prefix or (cued and len(str(digits)) >= 2):
                 yield f"{prefix}{joint}{digits}", first, end
-        elif cued or letters:
+        elif letters or asked or (cued and _introduced(heard, prop, first, str(digits))):
             yield (f"{letters}-{digits}" if letters else str(digits)), first, end
+
+
+def _introduced(heard: Heard, prop: Property, at: int, digits: str) -> bool:
+    """Whether digits alone are an identifier: long ones, or right after its name."""
+    before = heard.found[at - 1] if at else ""
+    return len(digits) >= 3 or before in {"is", *prop.words.split()}
 
 
 def _letters_start(heard: Heard, digits_at: int) -> int:

@@ -7,11 +7,11 @@ import ipaddress
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_base, wait_exponential_jitter
-from yarl import URL
 
 from pytest_realtime_eval.exceptions import CardError, ConfigurationError, InfraError
 from pytest_realtime_eval.run_card.verify import verify
@@ -97,12 +97,12 @@ class _Wait(wait_base):
 
 def _check_url(url: str, token: str | None) -> None:
     try:
-        parsed = URL(url)
+        parsed = urlsplit(url)
     except ValueError as error:
         raise ConfigurationError(f"the leaderboard's URL {url!r} is none: {error}") from error
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
+    if parsed.scheme not in {"http", "https"} or not parsed.hostname:
         raise ConfigurationError(f"the leaderboard's URL {url!r} must begin with http(s)://")
-    if token and parsed.scheme == "http" and not _is_loopback(parsed.host):
+    if token and parsed.scheme == "http" and not _is_loopback(parsed.hostname):
         what = "would send the token unencrypted; use https, or unset"
         raise ConfigurationError(f"the leaderboard's URL {url!r} {what} {TOKEN_VARIABLE}")
 

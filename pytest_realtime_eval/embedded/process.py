@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import secrets
+import select
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EmbeddedProcess", "ensure_running", "missing_extra", "shut_down"]
 
+_MODULE: Final = "pytest_realtime_eval.embedded"
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 5.0
 _EXTRA: Final = {
@@ -124,7 +126,7 @@ def _write(rendezvous: Path, process: EmbeddedProcess) -> None:
 
 
 def _start(rendezvous: Path, owner_pid: int) -> EmbeddedProcess:
-    command = [sys.executable, "-m", "pytest_realtime_eval.embedded", "--detach"]
+    command = [sys.executable, "-m", _MODULE, "--detach"]
     log = _log_path(rendezvous)
     with (
         log.open("w") as errors,
@@ -174,7 +176,8 @@ def _request(process: EmbeddedProcess, method: str, path: str) -> bool:
     """Send a request; return whether the endpoint took it."""
     connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=_STOP_SECONDS)
     try:
-        connection.request(method, path, headers={"Authorization": f"Bearer {process.token}"})
+        headers = {"Authorization": f"Bearer {process.token}", "Connection": "close"}
+        connection.request(method, path, headers=headers)
         return connection.getresponse().status == http.client.OK
     except (OSError, http.client.HTTPException):
         return False
@@ -184,9 +187,28 @@ def _request(process: EmbeddedProcess, method: str, path: str) -> bool:
 
 def _wait_until_gone(process: EmbeddedProcess) -> None:
     deadline = time.monotonic() + _STOP_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            os.kill(process.pid, 0)
-        except OSError:
-            return
+    while time.monotonic() < deadline and _is_running(process.pid):
         time.sleep(0.01)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        # Unlike a signal, this does not take a process for alive whose end nobody has
+        # asked for yet: in a container the first process may never ask.
+        descriptor = os.pidfd_open(pid)
+    except AttributeError:
+        return _takes_signals(pid)
+    except OSError:
+        return False
+    try:
+        return not select.select([descriptor], [], [], 0)[0]
+    finally:
+        os.close(descriptor)
+
+
+def _takes_signals(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True

@@ -254,7 +254,7 @@ _Messages = (
     | Annotated[FunctionCallOutput, Tag("function_call_output")]
 )
 _UNKNOWN_ITEM: Final = {
-    "custom_error_type": "item_type",
+    "custom_error_type": "item_kind",
     "custom_error_message": "expected an item of the type 'message' with the role 'user', "
     "'assistant' or 'system', of 'function_call' or 'function_call_output'",
 }

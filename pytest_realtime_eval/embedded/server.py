@@ -130,7 +130,7 @@ def _authenticator(token: str) -> Any:  # noqa: ANN401 - aiohttp's middleware ty
     async def authenticate(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").encode()
+        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if hmac.compare_digest(given, expected):
             return await handler(request)
         return _problem(401, "invalid_api_key", "Incorrect API key provided.")

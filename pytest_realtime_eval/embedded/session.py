@@ -40,6 +40,7 @@ from pytest_realtime_eval.embedded.usage import (
     schema_tokens,
     text_tokens,
 )
+from pytest_realtime_eval.exceptions import RealtimeEvalError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -237,10 +238,15 @@ class RealtimeSession:
                 self._spawn(self._transcribe(item, index))
 
     async def _transcribe(self, item: Item, index: int) -> None:
-        heard = await item.hearing[index]
-        item.data["content"][index]["transcript"] = heard
         place = {"item_id": item.id, "content_index": index}
         kind = "conversation.item.input_audio_transcription"
+        try:
+            heard = await item.hearing[index]
+        except RealtimeEvalError as error:
+            details = {"type": "transcription_error", "message": str(error)}
+            await self._emit(f"{kind}.failed", **place, error=details)
+            return
+        item.data["content"][index]["transcript"] = heard
         audio, text = input_audio_tokens(item.clips[index].milliseconds), text_tokens(heard)
         usage = {
             "type": "tokens",
@@ -340,7 +346,7 @@ class RealtimeSession:
         return agent.AgentReply(reply.text, reply.calls[:1]) if one else reply
 
     def _session(self) -> dict[str, Any]:
-        config = self._config.model_dump()
+        config = self._config.model_dump(exclude={"parallel_tool_calls"})
         output = config["audio"]["output"]
         output["voice"] = self._config.audio.output.voice_name or _AGENT_VOICE
         head = {"object": "realtime.session", "id": self.id, "expires_at": self._expires_at}

@@ -176,9 +176,9 @@ def _write_today(match: re.Match[str]) -> str:
 
 
 _WRITTEN_FORMS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
+    (_HEARD_CLOCK, _write_clock),
     (_SPELLED, _join_spelled),
     (_HEARD_IDENTIFIER, _write_identifier),
     (_HEARD_EMAIL, lambda match: f"{match[1]}@{match[2]}"),
-    (_HEARD_CLOCK, _write_clock),
     (_OLD_SPELLING, _write_today),
 )

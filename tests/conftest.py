@@ -1,0 +1,66 @@
+"""Fixtures of the whole suite."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from urllib.request import urlopen
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVERS = Path(__file__).parent / "servers"
+
+
+@dataclass(frozen=True)
+class ScriptedServer:
+    """The server of ``servers/scripted.py``, in a process of its own."""
+
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where sessions are opened; ``fault`` misbehaves."""
+        return f"ws://127.0.0.1:{self.port}/v1/realtime"
+
+    def fault(self, kind: str) -> str:
+        """Return a URL that refuses, closes ``early``, stalls, sends garbage or an error."""
+        return f"ws://127.0.0.1:{self.port}/fault/{kind}"
+
+    def received(self, model: str) -> list[list[dict[str, Any]]]:
+        """Return what each session of a model has sent."""
+        sessions: list[list[dict[str, Any]]] = self._get(f"received?model={quote(model)}")
+        return sessions
+
+    def most_open(self) -> int:
+        """Return how many sessions were open at once since this was asked last."""
+        return int(self._get("open")["most"])
+
+    def open(self) -> int:
+        """Return how many sessions are open."""
+        return int(self._get("open")["open"])
+
+    def _get(self, path: str) -> Any:  # noqa: ANN401 - raw JSON
+        with urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=10) as response:  # noqa: S310 - loopback
+            return json.load(response)
+
+
+@pytest.fixture(scope="session")
+def scripted_server() -> Iterator[ScriptedServer]:
+    """A realtime server that plays what prompts tell it, shared by the session."""
+    command = [sys.executable, str(SERVERS / "scripted.py")]
+    with subprocess.Popen(  # noqa: S603 - our own program
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield ScriptedServer(int(process.stdout.readline()))
+        process.stdin.close()
+        process.wait(10)

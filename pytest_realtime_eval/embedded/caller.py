@@ -88,7 +88,9 @@ _SCRIPT: Final = re.compile(r"\b(?:if|when)\b(.+?)\b(?:say|answer|reply)" + _QUO
 _REQUEST: Final = re.compile(r"\b(?:then|before you hang up,?|also|finally,?) ask" + _QUOTED, re.I)
 _SCRIPT_NOISE: Final = frozenset(
     meaning(word)
-    for word in word_list("if when asked ask for about offered told tell says assistant whether")
+    for word in word_list(
+        "if when asked ask for about offered told tell says assistant whether always"
+    )
 )
 _CONFIRMING: Final = (
     "is that right", "is that correct", "is this correct", "is this right", "correct", "right",

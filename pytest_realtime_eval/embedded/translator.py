@@ -64,7 +64,7 @@ PHRASES: Final = {
 }
 
 _LONGEST: Final = max(len(phrase.split()) for phrase in PHRASES)
-_SENTENCE: Final = re.compile(r"[^.!?]+[.!?]*")
+_SENTENCE: Final = re.compile(r"[^.!?]+[.!?]*|[.!?]+")
 _PIECE: Final = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[\W_]+")
 
 
@@ -78,7 +78,7 @@ def translate(system_prompt: str, text: str) -> str:
     if not re.search(r"\bspanish\b|\bespañol\b|\ben-es\b|\bspa\b", system_prompt, re.IGNORECASE):
         return text
     return "\n".join(
-        "".join(_sentence(part) for part in _SENTENCE.findall(line)) for line in text.splitlines()
+        "".join(_sentence(part) for part in _SENTENCE.findall(line)) for line in text.split("\n")
     )
 
 

@@ -14,7 +14,9 @@ CONFIRM = "Confirm the details with the caller before you call reserve_room."
 TEXT = {"type": "string"}
 
 
-def function(name: str, description: str, required: list[str], **props: Any) -> dict[str, Any]:
+def function(
+    name: str, description: str, required: list[str], **props: dict[str, Any]
+) -> dict[str, Any]:
     parameters = {"type": "object", "properties": props, "required": required}
     return {
         "type": "function",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from urllib.request import urlopen
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SERVERS = Path(__file__).parent / "servers"
 
@@ -48,7 +49,7 @@ class ScriptedServer:
         return int(self._get("open")["open"])
 
     def _get(self, path: str) -> Any:  # noqa: ANN401 - raw JSON
-        with urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=10) as response:  # noqa: S310 - loopback
+        with urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=10) as response:
             return json.load(response)
 
 
@@ -64,3 +65,29 @@ def scripted_server() -> Iterator[ScriptedServer]:
         yield ScriptedServer(int(process.stdout.readline()))
         process.stdin.close()
         process.wait(10)
+
+
+@dataclass(frozen=True)
+class CannedServer:
+    """The server of ``servers/canned.py``, in a process of its own."""
+
+    url: str
+    base_url: str
+    pid: int
+
+
+@pytest.fixture
+def canned_server() -> Iterator[Callable[..., CannedServer]]:
+    """Starts protocol-level servers; takes the fields of ``canned.Scenario``, and ``models``."""
+    with ExitStack() as stack:
+
+        def start(**scenario: object) -> CannedServer:
+            command = [sys.executable, str(SERVERS / "canned.py"), json.dumps(scenario)]
+            process = stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - our own program
+            )
+            # Leaving closes the pipes, which ends the server, and waits for it.
+            assert process.stdout is not None
+            return CannedServer(**json.loads(process.stdout.readline()))
+
+        yield start

@@ -22,7 +22,7 @@ from pytest_realtime_eval.embedded.words import (
 )
 
 _CONFIRM: Final = frozenset(meaning(word) for word in word_list("confirm confirmation agree"))
-_READ_BACK: Final = re.compile(r"\b(?:read|repeat|say)\w*\b.*\bback\b", re.IGNORECASE)
+_READ_BACK: Final = re.compile(r"\b(?:read|repeat)\b.*\bback\b", re.IGNORECASE)
 _NOT_CONFIRM: Final = re.compile(
     r"\b(?:do not|don't|never|no need to|without) (?:need to )?(?:ask|confirm|read|repeat)",
     re.IGNORECASE,

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import os
+import shlex
 import signal
 import sys
 
@@ -20,12 +21,12 @@ _POLL_SECONDS = 0.5
 def main() -> int:
     """Run the endpoint; return the exit status."""
     arguments = _parser().parse_args()
-    if problem := missing_extra():
+    if problem := missing_extra(own_voice=bool(arguments.voice_command)):
         _announce({"error": problem})
         return 1
     if arguments.detach:
         _detach()
-    asyncio.run(_serve(arguments.owner_pid))
+    asyncio.run(_serve(arguments.owner_pid, arguments.voice_command))
     return 0
 
 
@@ -35,6 +36,11 @@ def _parser() -> argparse.ArgumentParser:
         description="The local endpoint: Realtime API and chat completions on a loopback port.",
     )
     parser.add_argument("--owner-pid", type=int, help="end when this process is gone")
+    parser.add_argument(
+        "--voice-command",
+        metavar="COMMAND",
+        help="a program that reads text and writes WAV, such as 'espeak-ng --stdout'",
+    )
     parser.add_argument("--detach", action="store_true", help="go on in the background")
     return parser
 
@@ -48,11 +54,14 @@ def _detach() -> None:
     os.setsid()
 
 
-async def _serve(owner_pid: int | None) -> None:
+async def _serve(owner_pid: int | None, voice_command: str | None) -> None:
     # Heavy imports come after the fork.
     from pytest_realtime_eval.embedded.server import EmbeddedServer
+    from pytest_realtime_eval.embedded.speech import Speech
+    from pytest_realtime_eval.embedded.voice import ProgramVoice
 
-    server = EmbeddedServer()
+    voice = ProgramVoice(shlex.split(voice_command)) if voice_command else None
+    server = EmbeddedServer(Speech(voice))
     await server.start()
     _stop_on_signals(server.stopped)
     watch = asyncio.create_task(_watch(owner_pid, server.stopped))

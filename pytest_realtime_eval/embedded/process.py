@@ -55,9 +55,17 @@ class EmbeddedProcess:
         return f"http://127.0.0.1:{self.port}/v1"
 
 
-def missing_extra() -> str | None:
-    """Return what to install, or ``None`` if everything is there."""
-    missing = [name for module, name in _EXTRA.items() if not importlib.util.find_spec(module)]
+def missing_extra(*, own_voice: bool = False) -> str | None:
+    """Return what to install, or ``None`` if everything is there.
+
+    Args:
+        own_voice: A program speaks, so that the extra's voice is not needed.
+    """
+    missing = [
+        name
+        for module, name in _EXTRA.items()
+        if not (own_voice and module == "hibari") and not importlib.util.find_spec(module)
+    ]
     if not missing:
         return None
     return (
@@ -66,24 +74,28 @@ def missing_extra() -> str | None:
     )
 
 
-def ensure_running(rendezvous: Path, owner_pid: int) -> EmbeddedProcess:
+def ensure_running(
+    rendezvous: Path, owner_pid: int, voice_command: str | None = None
+) -> EmbeddedProcess:
     """Return the run's endpoint; start it if it is not there (any more).
 
     Args:
         rendezvous: File in which the processes of a run find it; readable by the user only.
         owner_pid: The endpoint ends when this process does.
+        voice_command: A program that reads text and writes WAV, instead of the voice of the
+            extra; the process that starts the endpoint decides.
 
     Raises:
         ConfigurationError: The extra ``embedded`` is not installed.
         ConnectionFailed: It did not start.
     """
-    if problem := missing_extra():
+    if problem := missing_extra(own_voice=bool(voice_command)):
         raise ConfigurationError(problem)
     rendezvous.parent.mkdir(parents=True, exist_ok=True)
     with _lock(rendezvous):
         running = _read(rendezvous)
         if running is None or not _answers(running):
-            running = _start(rendezvous, owner_pid)
+            running = _start(rendezvous, owner_pid, voice_command)
             _write(rendezvous, running)
     return running
 
@@ -125,14 +137,15 @@ def _write(rendezvous: Path, process: EmbeddedProcess) -> None:
     temporary.replace(rendezvous)
 
 
-def _start(rendezvous: Path, owner_pid: int) -> EmbeddedProcess:
-    command = [sys.executable, "-m", _MODULE, "--detach"]
+def _start(rendezvous: Path, owner_pid: int, voice_command: str | None) -> EmbeddedProcess:
+    command = [sys.executable, "-m", _MODULE, "--detach", "--owner-pid", str(owner_pid)]
+    command += ["--voice-command", voice_command] if voice_command else []
     log = _log_path(rendezvous)
     with (
         log.open("w") as errors,
         # In a session of its own from the first moment: Ctrl-C is not for it.
         subprocess.Popen(  # noqa: S603 - our own module
-            [*command, "--owner-pid", str(owner_pid)],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

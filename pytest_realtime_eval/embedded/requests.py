@@ -99,13 +99,45 @@ class Transcription(_Part):
     prompt: str | None = None
 
 
+class _TurnDetection(_Part):
+    create_response: bool = True
+    interrupt_response: bool = True
+
+
+class ServerVad(_TurnDetection):
+    """Turns end after a silence of that length."""
+
+    type: Literal["server_vad"]
+    threshold: Annotated[float, Field(ge=0, le=1, strict=False)] = 0.5
+    prefix_padding_ms: Annotated[int, Field(ge=0)] = 300
+    silence_duration_ms: Annotated[int, Field(ge=0)] = 500
+    idle_timeout_ms: Annotated[int, Field(ge=0)] | None = None
+
+
+class SemanticVad(_TurnDetection):
+    """Turns end after a silence too: only its length depends on the eagerness."""
+
+    type: Literal["semantic_vad"]
+    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
+
+    @property
+    def silence_duration_ms(self) -> int:
+        """The length of that silence."""
+        return {"low": 1_200, "high": 400}.get(self.eagerness, 800)
+
+    @property
+    def prefix_padding_ms(self) -> int:
+        """How much of what was before the speech belongs to it."""
+        return 300
+
+
 class InputAudio(_Part):
-    """Audio from the client. Turn detection is always off."""
+    """Audio from the client. Unlike the real service's, turn detection is off at first."""
 
     format: WireFormat = PcmFormat(type="audio/pcm")
     noise_reduction: dict[str, Any] | None = None
     transcription: Transcription | None = None
-    turn_detection: None = None
+    turn_detection: Annotated[ServerVad | SemanticVad, Field(discriminator="type")] | None = None
 
 
 class VoiceId(_Part):
@@ -472,11 +504,6 @@ def _explain(error: dict[str, Any], param: str) -> tuple[str, str]:
         return "missing_required_parameter", f"Missing required parameter: '{param}'."
     if kind == "extra_forbidden":
         return "unknown_parameter", f"Unknown parameter: '{param}'."
-    if kind == "none_required" and param.endswith("turn_detection"):
-        return "unsupported_value", (
-            "The embedded endpoint detects no turns: set 'session.audio.input.turn_detection' "
-            "to null and commit the audio yourself."
-        )
     if kind == "literal_error":
         expected = context["expected"].replace(" or ", ", ")
         message = f"Invalid value: {error['input']!r}. Supported values are: {expected}."

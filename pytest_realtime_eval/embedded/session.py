@@ -35,12 +35,14 @@ from pytest_realtime_eval.embedded.requests import (
     parse,
 )
 from pytest_realtime_eval.embedded.responses import Plan, ResponseStream
+from pytest_realtime_eval.embedded.turns import FRAME_MS, TurnDetector
 from pytest_realtime_eval.embedded.usage import (
     input_audio_tokens,
     schema_tokens,
     text_tokens,
 )
 from pytest_realtime_eval.exceptions import RealtimeEvalError
+from pytest_realtime_eval.realtime.audio import decode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -78,6 +80,12 @@ class RealtimeSession:
         self._config = SessionConfig(type="realtime", model=model)
         self._conversation = Conversation()
         self._buffer = bytearray()
+        # Turn detection: how much of the buffer it has seen, how much audio it has seen in
+        # the whole session, and the id of the item that is being spoken.
+        self._detector: TurnDetector | None = None
+        self._examined = 0
+        self._heard_ms = 0
+        self._spoken_id: str | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._responses: dict[str, asyncio.Task[None]] = {}
         # The response that is writing to the conversation; there is at most one.
@@ -118,7 +126,7 @@ class RealtimeSession:
         if self._spoke and config.audio.output.voice != self._config.audio.output.voice:
             message = "Cannot update a conversation's voice if assistant audio is present."
             raise RequestError("cannot_update_voice", message, "session.audio.output.voice")
-        self._config = config
+        self._set(config)
         await self._emit("session.updated", session=self._session())
 
     @_handle.register
@@ -127,15 +135,21 @@ class RealtimeSession:
             message = "The input audio buffer is full: commit or clear it."
             raise RequestError("input_audio_buffer_full", message, "audio")
         self._buffer += event.audio
+        if self._detector is not None:
+            await self._detect(self._detector)
 
     @_handle.register
     async def _(self, _event: Clear) -> None:
-        self._buffer.clear()
+        self._drop(len(self._buffer))
         await self._emit("input_audio_buffer.cleared")
 
     @_handle.register
     async def _(self, _event: Commit) -> None:
-        clip = self._input_clip(bytes(self._buffer))
+        await self._commit(len(self._buffer))
+
+    async def _commit(self, size: int) -> None:
+        """Make a user message of the buffer's first bytes."""
+        clip = self._input_clip(bytes(self._buffer[:size]))
         if clip.milliseconds < _LEAST_AUDIO_MS:
             raise RequestError(
                 "input_audio_buffer_commit_empty",
@@ -143,9 +157,10 @@ class RealtimeSession:
                 f"{_LEAST_AUDIO_MS}ms of audio, but buffer only has "
                 f"{clip.milliseconds:.2f}ms of audio.",
             )
-        self._buffer.clear()
+        item_id = self._spoken_id
+        self._drop(size)
         content = [{"type": "input_audio", "transcript": None}]
-        item = _item({"type": "message", "role": "user", "content": content})
+        item = _item({"id": item_id, "type": "message", "role": "user", "content": content})
         item.clips[0] = clip
         event = {"previous_item_id": self._conversation.last_id, "item_id": item.id}
         await self._emit("input_audio_buffer.committed", **event)
@@ -191,7 +206,9 @@ class RealtimeSession:
 
     @_handle.register
     async def _(self, event: ResponseCreate) -> None:
-        asked = event.response or ResponseParameters()
+        await self._respond(event.response or ResponseParameters())
+
+    async def _respond(self, asked: ResponseParameters) -> None:
         in_conversation = asked.conversation == "auto"
         if in_conversation and self._active is not None:
             raise RequestError(
@@ -212,12 +229,68 @@ class RealtimeSession:
 
     @_handle.register
     async def _(self, event: ResponseCancel) -> None:
-        # Taken out: a second cancellation must not interrupt the first one's last events.
-        task = self._responses.pop(event.response_id or self._active or "", None)
-        if task is None:
+        if not self._cancel(event.response_id or self._active):
             message = "Cancellation failed: no active response found"
             raise RequestError("response_cancel_not_active", message)
-        task.cancel()
+
+    def _cancel(self, response_id: str | None) -> bool:
+        # Taken out: a second cancellation must not interrupt the first one's last events.
+        task = self._responses.pop(response_id or "", None)
+        return task is not None and task.cancel()
+
+    def _set(self, config: SessionConfig) -> None:
+        old, new = self._config.audio.input, config.audio.input
+        if (old.turn_detection, old.format) != (new.turn_detection, new.format):
+            vad = new.turn_detection
+            self._detector = None if vad is None else TurnDetector(vad.silence_duration_ms)
+            self._examined = len(self._buffer)
+        self._config = config
+
+    def _drop(self, size: int) -> None:
+        """Take the first bytes out of the buffer."""
+        del self._buffer[:size]
+        self._examined = max(0, self._examined - size)
+        self._spoken_id = None
+        if self._detector is not None:
+            self._detector.speaking = False
+
+    async def _detect(self, detector: TurnDetector) -> None:
+        """Look at the new frames of the buffer for turns that start and stop."""
+        wire = self._config.audio.input.format
+        fmt = audio_format(wire)
+        size = wire.rate * FRAME_MS // 1000 * fmt.bytes_per_sample
+        while len(self._buffer) - self._examined >= size:
+            frame = bytes(self._buffer[self._examined : self._examined + size])
+            self._examined += size
+            self._heard_ms += FRAME_MS
+            change = detector.frame(decode(frame, fmt))
+            if change == "started":
+                await self._speech_started(size)
+            elif change == "stopped":
+                await self._speech_stopped()
+
+    async def _speech_started(self, frame_bytes: int) -> None:
+        vad = self._config.audio.input.turn_detection
+        if vad is None:
+            return
+        frames = min(self._examined // frame_bytes, vad.prefix_padding_ms // FRAME_MS)
+        del self._buffer[: self._examined - frames * frame_bytes]
+        self._examined = frames * frame_bytes
+        self._spoken_id = new_id("item")
+        start = {"audio_start_ms": self._heard_ms - frames * FRAME_MS, "item_id": self._spoken_id}
+        await self._emit("input_audio_buffer.speech_started", **start)
+        if vad.interrupt_response:
+            self._cancel(self._active)
+
+    async def _speech_stopped(self) -> None:
+        vad = self._config.audio.input.turn_detection
+        if vad is None:
+            return
+        end = {"audio_end_ms": self._heard_ms, "item_id": self._spoken_id}
+        await self._emit("input_audio_buffer.speech_stopped", **end)
+        await self._commit(self._examined)
+        if vad.create_response and self._active is None:
+            await self._respond(ResponseParameters())
 
     def _ended(self, response_id: str) -> None:
         self._responses.pop(response_id, None)

@@ -72,8 +72,13 @@ class HibariVoice:
     def _loaded(self) -> Any:  # noqa: ANN401 - hibari has no type information
         with self._loading:
             if self._model is None:
-                from hibari import Hibari  # type: ignore[import-untyped] # publishes no types
-
+                try:
+                    from hibari import Hibari  # type: ignore[import-untyped] # publishes no types
+                except ImportError as error:
+                    raise ConfigurationError(
+                        "the embedded endpoint's voice is not installed: "
+                        'pip install "pytest-realtime-eval[embedded]"'
+                    ) from error
                 # Never `voice=`: other voices would be downloaded.
                 self._model = Hibari(threads=1)
                 # The pronunciation tables load on first use, which is not thread-safe.

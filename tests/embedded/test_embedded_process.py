@@ -150,3 +150,12 @@ def test_a_start_that_fails_says_why(rendezvous: Path, monkeypatch: pytest.Monke
     with pytest.raises(ConnectionFailed, match="no_such_module"):
         ensure_running(rendezvous, os.getpid())
     assert not rendezvous.exists()
+
+
+def test_a_program_can_be_the_endpoints_voice(
+    rendezvous: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process_module, "_EXTRA", {"hibari": "hibari-tts", "json": "json"})
+    running = ensure_running(rendezvous, os.getpid(), "some-program --stdout 'an argument'")
+    if sys.platform == "linux":
+        assert b"some-program" in Path(f"/proc/{running.pid}/cmdline").read_bytes()

@@ -142,8 +142,8 @@ async def test_an_update_changes_what_it_names_and_keeps_the_rest(peer: Peer) ->
             "session.audio.input.format",
         ),
         (
-            {"type": "realtime", "audio": {"input": {"turn_detection": {"type": "server_vad"}}}},
-            "unsupported_value",
+            {"type": "realtime", "audio": {"input": {"turn_detection": {"type": "vad"}}}},
+            "invalid_value",
             "session.audio.input.turn_detection",
         ),
     ],
@@ -538,3 +538,56 @@ async def test_the_voice_stays_once_it_was_heard(
     session = {"type": "realtime", "audio": {"output": {"voice": "verse"}}}
     error = await error_of(peer, type="session.update", session=session)
     assert error.code == "cannot_update_voice"
+
+
+LOUD, QUIET = b"\x00\x20" * 24, b"\0\0" * 24  # a millisecond of each
+
+
+async def listens(peer: Peer, **settings: object) -> None:
+    vad = {"type": "server_vad", "prefix_padding_ms": 100, **settings}
+    audio = {"input": {"turn_detection": vad}}
+    await peer.send(type="session.update", session={"type": "realtime", "audio": audio})
+    await peer.until("session.updated")
+
+
+async def play(peer: Peer, audio: bytes) -> None:
+    for place in range(0, len(audio), 1_001):  # chunks that split frames and samples
+        chunk = base64.b64encode(audio[place : place + 1_001]).decode()
+        await peer.send(type="input_audio_buffer.append", audio=chunk)
+
+
+async def test_a_client_may_leave_the_turns_to_the_server(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent_says(monkeypatch, AgentReply("Yes?"))
+    await listens(peer, silence_duration_ms=300)
+    await play(peer, QUIET * 400 + LOUD * 500 + QUIET * 700)
+    started = await peer.until("input_audio_buffer.speech_started")
+    stopped = await peer.until("input_audio_buffer.speech_stopped")
+    committed = await peer.until("input_audio_buffer.committed")
+    assert started.item_id == stopped.item_id == committed.item_id
+    # Noticed after three loud frames; the padding reaches back from there.
+    assert (started.audio_start_ms, stopped.audio_end_ms) == (360, 1_200)
+    assert (await peer.until("response.done")).response.status == "completed"
+    await peer.send(type="conversation.item.retrieve", item_id=committed.item_id)
+    audio = (await peer.until("conversation.item.retrieved")).item.content[0].audio
+    assert len(base64.b64decode(audio)) == 48 * (1_200 - 360)
+
+
+async def test_speech_interrupts_a_response(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent_says(monkeypatch, AgentReply("word " * 2_000))
+    await listens(peer, create_response=False)
+    await peer.send(type="response.create")
+    await peer.until("response.output_audio.delta")
+    await play(peer, LOUD * 200)
+    assert (await peer.until("response.done")).response.status == "cancelled"
+
+
+async def test_turns_can_be_detected_without_answering(peer: Peer) -> None:
+    await listens(peer, create_response=False, silence_duration_ms=200)
+    for _ in range(2):
+        await play(peer, LOUD * 200 + QUIET * 200)
+        await peer.until("conversation.item.done")
+    await peer.send(type="input_audio_buffer.clear")
+    await peer.until("input_audio_buffer.cleared")
+    assert "response.created" not in peer.kinds()

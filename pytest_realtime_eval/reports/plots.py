@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_realtime_eval.reports.files import write_bytes
 from pytest_realtime_eval.reports.summary import outcome_counts, quantiles
-from pytest_realtime_eval.reports.table import AnyRecord, grader_ids
-from pytest_realtime_eval.schemas.results import EntryRecord, Outcome, SimulationRecord
+from pytest_realtime_eval.reports.table import grader_ids
+from pytest_realtime_eval.schemas.results import AnyRecord, EntryRecord, Outcome, SimulationRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

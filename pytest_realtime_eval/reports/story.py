@@ -12,7 +12,7 @@ from pytest_realtime_eval.schemas.results import EntryRecord, SimulationRecord, 
 from pytest_realtime_eval.schemas.simulation import ExpectedToolCall
 
 if TYPE_CHECKING:
-    from pytest_realtime_eval.reports.table import AnyRecord
+    from pytest_realtime_eval.schemas.results import AnyRecord
     from pytest_realtime_eval.schemas.transcript import Transcript, Turn
 
 _NOT_PASSED: Final = ("fail", "error", "ungraded")

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, get_args
 
-from pytest_realtime_eval.reports.table import AnyRecord, grader_ids
-from pytest_realtime_eval.schemas.results import EntryRecord, Outcome, SimulationRecord
+from pytest_realtime_eval.reports.table import grader_ids
+from pytest_realtime_eval.schemas.results import AnyRecord, EntryRecord, Outcome, SimulationRecord
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_realtime_eval.reports.files import write_text
-from pytest_realtime_eval.schemas.results import EntryRecord, ItemRecord, SimulationRecord, Verdict
+from pytest_realtime_eval.schemas.results import (
+    AnyRecord,
+    EntryRecord,
+    ItemRecord,
+    SimulationRecord,
+    Verdict,
+)
 from pytest_realtime_eval.schemas.simulation import ExpectedToolCall
 from pytest_realtime_eval.schemas.transcript import Failure, Transcript, Turn
 
@@ -16,7 +22,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-AnyRecord = SimulationRecord | EntryRecord
 Row = dict[str, Any]
 
 #: The field's columns, in the field's order.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_realtime_eval.reports.run_info import RunInfo
-    from pytest_realtime_eval.reports.table import AnyRecord
+    from pytest_realtime_eval.schemas.results import AnyRecord
 
 #: Simulations that passed are left out of the table beyond this many rows.
 MAX_ROWS: Final = 40

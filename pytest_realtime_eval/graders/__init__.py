@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from pytest_realtime_eval.graders import json_path
 from pytest_realtime_eval.graders.base import Grader, GradingCase, Level
 from pytest_realtime_eval.graders.judge import Judge, JudgeGrader
 from pytest_realtime_eval.graders.rules import RuleGrader
@@ -29,7 +30,11 @@ __all__ = [
 
 
 def build_graders(simulation: Simulation, judge: Judge | None) -> list[Grader]:
-    """Return the simulation's graders: those of turns first, in the file's order."""
+    """Return the simulation's graders: those of turns first, in the file's order.
+
+    Raises:
+        ConfigurationError: A grader's JSON path cannot be read.
+    """
     specs = simulation.graders
     return [
         *(_build(spec, "turn", judge) for spec in specs.turn_level),
@@ -40,6 +45,8 @@ def build_graders(simulation: Simulation, judge: Judge | None) -> list[Grader]:
 def _build(spec: GraderSpec, level: Level, judge: Judge | None) -> Grader:
     if isinstance(spec, JudgeSpec):
         return JudgeGrader(spec, level, judge)
+    for reference in getattr(spec, "from_tool_output", ()):
+        json_path.parse(reference.path)
     return RuleGrader(spec, level)
 
 

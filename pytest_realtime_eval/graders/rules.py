@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from pytest_realtime_eval.graders.base import Finding, GradingCase, Level, verdict
 from pytest_realtime_eval.graders.calls import compare_arguments, compare_names, follow
+from pytest_realtime_eval.graders.mentions import compare_words
 from pytest_realtime_eval.schemas.simulation import (
     EndsCallGrader,
     MaxLatencyGrader,
@@ -73,7 +74,7 @@ def _of_conversation(spec: RuleSpec, case: GradingCase) -> Finding:
         case ToolCallArgsGrader():
             return _compared(compare_arguments(expected, transcript.tool_calls))
         case MentionsGrader() | NotMentionsGrader():
-            return _words(spec, transcript.turns)
+            return compare_words(spec, transcript.turns)
         case MaxLatencyGrader():
             return _slowest(spec, transcript.turns)
         case ToolOrderGrader():
@@ -93,7 +94,7 @@ def _of_turns(spec: RuleSpec, case: GradingCase) -> list[TurnFinding]:
             followed = follow(case.transcript, expected)
             return [(each.turn, _compared(each.arguments)) for each in followed]
         case MentionsGrader() | NotMentionsGrader():
-            return [(turn, _words(spec, [turn])) for turn in turns]
+            return [(turn, compare_words(spec, [turn])) for turn in turns]
         case MaxLatencyGrader():
             return [(turn, _slowest(spec, [turn])) for turn in turns]
         case ToolOrderGrader() | EndsCallGrader():
@@ -149,7 +150,3 @@ def _ending(transcript: Transcript) -> Finding:
         return Finding("pass", "the user ended the call", "end_call", "end_call")
     reason = f"the call was still going on after {len(transcript.turns)} turns"
     return Finding("fail", reason, "end_call", transcript.ended_by)
-
-
-def _words(spec: MentionsGrader | NotMentionsGrader, turns: Sequence[Turn]) -> Finding:
-    raise NotImplementedError

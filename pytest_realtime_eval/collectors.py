@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from pytest_realtime_eval.exceptions import FileError
-from pytest_realtime_eval.items import SimulationItem, play_simulation
+from pytest_realtime_eval.items import EntryItem, SimulationItem, play_simulation, translate_entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from _pytest._code.code import ExceptionInfo, TerminalRepr
 
     from pytest_realtime_eval.options import Options
+    from pytest_realtime_eval.schemas.dataset import Entry
     from pytest_realtime_eval.schemas.index import IndexRow
 
 COLLECTION_KEY: Final = pytest.StashKey["EvalCollection"]()
@@ -33,7 +35,7 @@ class EvalCollection:
     def __init__(self, options: Options, named: frozenset[Path]) -> None:
         self.options = options
         self.named = named
-        self._places: dict[str, Path] = {}
+        self._places: dict[tuple[str, str], Path] = {}
         self._broken_files = 0
 
     def claims(self, path: Path) -> bool:
@@ -50,26 +52,28 @@ class EvalCollection:
             from pytest_realtime_eval.schemas.index import is_index
 
             return IndexFile.from_parent(parent, path=path) if is_index(path) else None
+        if path.suffix == ".json":
+            from pytest_realtime_eval.schemas.dataset import may_be_dataset
+            from pytest_realtime_eval.schemas.document import read_bytes
+
+            if may_be_dataset(read_bytes(path)):
+                return DatasetFile.from_parent(parent, path=path)
         return None
 
     def finds_by_name(self, path: Path) -> bool:
         """Whether pytest itself will find a simulation while it walks the eval folders."""
         return is_simulation_name(path) and self.claims(path)
 
-    def settle_id(self, simulation_id: str, path: Path) -> bool:
-        """Note whose a simulation id is; false when the very file had its turn already.
+    def settle_id(self, name: str, path: Path, place: str) -> None:
+        """Note whose an id is.
 
         Raises:
-            FileError: Another file has the id.
+            FileError: Another file has the id, in any case of letters.
         """
-        owner = self._places.setdefault(simulation_id, path)
-        if owner == path:
-            return True
-        raise FileError(
-            path,
-            f"{simulation_id!r} is the id of {owner} too; ids name the run's files",
-            "$.simulation_id",
-        )
+        owner = self._places.setdefault((place, name.casefold()), path)
+        if owner != path:
+            problem = f"{name!r} is the id of {owner} too; ids name the run's files"
+            raise FileError(path, problem, place)
 
     def count_broken_file(self) -> None:
         """Take note of a file that cannot be used."""
@@ -164,7 +168,7 @@ class SimulationFile(EvalFile):
         if self.collection.is_left_out(self.path):
             return
         simulation = load_simulation(self.path)
-        self.collection.settle_id(simulation.simulation_id, self.path)
+        self.collection.settle_id(simulation.simulation_id, self.path, "$.simulation_id")
         row = self.collection.row_of(self.path)
         setup = resolve(
             simulation, self.path, self.collection.options, row.max_turns_override if row else 0
@@ -212,6 +216,65 @@ class BrokenRow(EvalFile):
             FileError: Always.
         """
         raise self._problem
+
+
+class DatasetFile(EvalFile):
+    """One dataset: an item for each entry."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Check the dataset and yield its entries.
+
+        Raises:
+            FileError: Something is wrong with it.
+        """
+        from pytest_realtime_eval.schemas.dataset import load_dataset
+        from pytest_realtime_eval.thresholds import is_entry_threshold, parse_thresholds
+
+        dataset = load_dataset(self.path)
+        self.collection.settle_id(dataset.id, self.path, "dataset id")
+        thresholds = tuple(
+            filter(is_entry_threshold, parse_thresholds(dataset.thresholds, dataset.id))
+        )
+        marks = _Marks(self.config, dataset.id)
+        fixtures = None
+        for entry in dataset.entries[: self.collection.options.get("max_examples")]:
+            item = EntryItem.from_parent(
+                self,
+                name=entry.id,
+                callobj=translate_entry,
+                fixtureinfo=fixtures,
+                dataset=dataset,
+                entry=entry,
+                thresholds=thresholds,
+            )
+            # All entries ask for the same fixtures: looked up once, as parametrize does.
+            fixtures = item._fixtureinfo
+            for mark in marks.of(entry):
+                item.add_marker(mark)
+            yield item
+
+
+class _Marks:
+    """The marks of a dataset's entries; each is made and registered once."""
+
+    def __init__(self, config: pytest.Config, dataset_id: str) -> None:
+        self._config = config
+        self._made: dict[str, pytest.MarkDecorator] = {}
+        self._common = [pytest.mark.dataset, *self._named(dataset_id)]
+
+    def of(self, entry: Entry) -> list[pytest.MarkDecorator]:
+        """Return the marks of an entry: dataset, its id, difficulty and provenance."""
+        return [*self._common, *self._named(entry.difficulty), *self._named(entry.provenance)]
+
+    def _named(self, name: str) -> list[pytest.MarkDecorator]:
+        if not name:
+            return []
+        if name not in self._made:
+            # What `-m` can say: no spaces, and no leading underscore, which marks refuse.
+            word = re.sub(r"[^\w.:+-]+", "_", name).lstrip("_") or "unnamed"
+            self._config.addinivalue_line("markers", f"{word}: of a dataset")
+            self._made[name] = getattr(pytest.mark, word)
+        return [self._made[name]]
 
 
 def _register_tags(config: pytest.Config, tags: list[str]) -> None:

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pytest_realtime_eval.conversation.loop import Endpoints
+    from pytest_realtime_eval.embedded.process import EmbeddedProcess
     from pytest_realtime_eval.execution.identity import RunIdentity
     from pytest_realtime_eval.graders.judge import Judge
     from pytest_realtime_eval.options import Options
 
+OPENAI_URL: Final = "https://api.openai.com/v1"
+DEFAULT_JUDGE_MODEL: Final = "gpt-4o"
 OPENAI_KEYS: Final = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY")
 
 
@@ -53,16 +56,27 @@ def open_endpoints(
 
     chosen = choose_endpoint(options, environ)
     if chosen == "embedded":
-        from pytest_realtime_eval.embedded.process import ensure_running
-
-        running = ensure_running(_rendezvous(identity), identity.controller_pid)
+        running = embedded_process(identity)
         headers = {"Authorization": f"Bearer {running.token}"}
         endpoint = Endpoint(name="embedded", url=running.url, headers=headers)
     elif chosen == "openai":
         endpoint = openai_endpoint(environ)
     else:
         endpoint = url_endpoint(chosen, environ)
+    if chosen == "embedded":
+        # The stand-in says so wherever a model is named, whatever the simulations ask for.
+        return Endpoints(
+            assistant=endpoint.with_model("embedded-agent"),
+            simulator=endpoint.with_model("embedded-caller"),
+        )
     return Endpoints(assistant=endpoint, simulator=endpoint)
+
+
+def embedded_process(identity: RunIdentity) -> EmbeddedProcess:
+    """Return the run's embedded endpoint, started if no process of the run has."""
+    from pytest_realtime_eval.embedded.process import ensure_running
+
+    return ensure_running(_rendezvous(identity), identity.controller_pid)
 
 
 def close_endpoints(identity: RunIdentity) -> None:
@@ -80,6 +94,14 @@ def _rendezvous(identity: RunIdentity) -> Path:
     return Path(tempfile.gettempdir()) / f"realtime-eval-{identity.uid}" / "endpoint.json"
 
 
+def endpoint_name(options: Options, environ: Mapping[str, str]) -> str:
+    """Return the endpoint's name for reports; empty when there is none."""
+    try:
+        return choose_endpoint(options, environ)
+    except ConfigurationError:
+        return ""
+
+
 def describe(options: Options, environ: Mapping[str, str]) -> list[str]:
     """Return what the report header says of endpoint, models and judge."""
     try:
@@ -90,13 +112,33 @@ def describe(options: Options, environ: Mapping[str, str]) -> list[str]:
         endpoint = "embedded (a local stand-in: rules, not a language model)"
     assistant = options.assistant_model or "as the simulations say"
     simulator = options.get("simulator_model") or "as the simulations say"
-    judge = options.get("judge_model") or "none (llm_as_judge verdicts stay ungraded)"
+    judge = judge_name(options, environ) or "none (llm_as_judge verdicts stay ungraded)"
     return [
         f"evals: endpoint {endpoint}",
         f"evals: assistant {assistant}, simulator {simulator}, judge {judge}",
     ]
 
 
+def judge_name(options: Options, environ: Mapping[str, str]) -> str:
+    """Return the model that judges where a grader names none; empty without a judge."""
+    named: str | None = options.get("judge_model")
+    if options.get("judge_base_url"):
+        return named or DEFAULT_JUDGE_MODEL
+    return (named or DEFAULT_JUDGE_MODEL) if environ.get("OPENAI_API_KEY") else ""
+
+
 def configured_judge(options: Options, environ: Mapping[str, str]) -> Judge | None:
-    """Return the judge, or ``None`` when nothing names one."""
-    return None
+    """Return the judge, or ``None`` when there is no server to ask.
+
+    The credential is ``EVAL_JUDGE_API_KEY``, else ``OPENAI_API_KEY``.
+    """
+    model = judge_name(options, environ)
+    if not model:
+        return None
+    from pytest_realtime_eval.graders.judge import Judge
+    from pytest_realtime_eval.text.client import ChatCompletions, Responses, TextClient, is_openai
+
+    url = options.get("judge_base_url") or environ.get("OPENAI_BASE_URL") or OPENAI_URL
+    key = environ.get("EVAL_JUDGE_API_KEY") or environ.get("OPENAI_API_KEY", "")
+    dialect = Responses(url, key) if is_openai(url) else ChatCompletions(url, key)
+    return Judge(TextClient(dialect), model)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.conversation.loop import Endpoints
     from pytest_realtime_eval.conversation.setup import ConversationSetup
     from pytest_realtime_eval.conversation.tools import ToolMocks
+    from pytest_realtime_eval.execution.translate import Translator
     from pytest_realtime_eval.graders.judge import Judge
     from pytest_realtime_eval.realtime.session import Session
     from pytest_realtime_eval.schemas.simulation import Simulation
@@ -33,6 +34,12 @@ def realtime_endpoints(pytestconfig: pytest.Config) -> Endpoints:
 def judge(pytestconfig: pytest.Config) -> Judge | None:
     """The judge of ``llm_as_judge`` graders; ``None`` leaves them ungraded."""
     return pytestconfig.stash[RUNNER_KEY].judge()
+
+
+@pytest.fixture(scope="session")
+def translator(pytestconfig: pytest.Config) -> Translator:
+    """The model that translates the entries of datasets, and how it is asked."""
+    return pytestconfig.stash[RUNNER_KEY].translator()
 
 
 @pytest.fixture
@@ -114,6 +121,7 @@ def run_simulation(
             name=_file_name(request.node.name, setup.simulation.simulation_id, len(records)),
             setup=setup,
             folder=runner.folder,
+            prices=runner.prices,
         )
         played = await runner.run_in_loop(job.play, realtime_endpoints, tool_mocks)
         records.append(await record_of(job, played, None))

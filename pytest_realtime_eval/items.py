@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 
     from pytest_realtime_eval.conversation.setup import ConversationSetup
     from pytest_realtime_eval.execution.evaluate import SimulationJob
+    from pytest_realtime_eval.execution.translate import EntryJob
     from pytest_realtime_eval.runner import Runner
-    from pytest_realtime_eval.schemas.results import AnyRecord, SimulationRecord, Verdict
+    from pytest_realtime_eval.schemas.dataset import Dataset, Entry
+    from pytest_realtime_eval.schemas.results import (
+        AnyRecord,
+        EntryRecord,
+        SimulationRecord,
+        Verdict,
+    )
     from pytest_realtime_eval.schemas.transcript import Turn
+    from pytest_realtime_eval.thresholds import Threshold
 
 RUNNER_KEY: Final = pytest.StashKey["Runner"]()
 #: Records that an item leaves.
@@ -182,12 +190,54 @@ class SimulationItem(EvalItem):
             name=self.conversation.simulation.simulation_id,
             setup=self.conversation,
             folder=self.runner.folder,
+            prices=self.runner.prices,
         )
 
     def _tell(self, turn: Turn) -> None:
         listener = self.config.stash.get(TURNS_KEY, None)
         if listener is not None:
             listener.turn_ended(self.nodeid, turn)
+
+
+class EntryItem(EvalItem):
+    """One entry of a dataset."""
+
+    lane = "entries"
+    concurrency_option = "batch_size"
+    needs = ("translator",)
+
+    def __init__(
+        self,
+        *,
+        dataset: Dataset,
+        entry: Entry,
+        thresholds: tuple[Threshold, ...],
+        **kwargs: Any,  # noqa: ANN401 - pytest's own
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dataset = dataset
+        self.entry = entry
+        self.thresholds = thresholds
+
+    async def evaluate(self, values: dict[str, Any]) -> AnyRecord:
+        """Translate the entry and score it."""
+        from pytest_realtime_eval.execution.translate import translate
+
+        return await translate(self._job(), self.dataset, values["translator"])
+
+    def own_value(self, fixture: str) -> Any:  # noqa: ANN401 - any fixture's
+        """Entries need session fixtures only."""
+        raise NotImplementedError(fixture)
+
+    def empty_record(self, **fields: Any) -> EntryRecord:  # noqa: ANN401 - fields of the record
+        """Return a record of an entry that was not translated."""
+        return self._job().record(**fields)
+
+    def _job(self) -> EntryJob:
+        from pytest_realtime_eval.execution.translate import EntryJob
+
+        path = self.nodeid.partition("::")[0]
+        return EntryJob(self.nodeid, path, self.dataset.id, self.entry, self.thresholds)
 
 
 class TurnListener:
@@ -211,6 +261,14 @@ def play_simulation(
     for verdict in record.verdicts:
         _report_verdict(subtests, verdict)
     # Only now: the reports of the subtests must not carry the record too.
+    item.stash[RECORDS_KEY] = [record]
+    conclude(item, record)
+
+
+def translate_entry(request: pytest.FixtureRequest, translator: object) -> None:
+    """Translate the entry of the item that this is the function of, and hold its thresholds."""
+    item: EntryItem = request.node
+    record = item.runner.run(item, {"translator": translator})
     item.stash[RECORDS_KEY] = [record]
     conclude(item, record)
 

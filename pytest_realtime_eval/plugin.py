@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_realtime_eval import fixtures
+from pytest_realtime_eval import fixtures, hookspecs
 from pytest_realtime_eval.collectors import COLLECTION_KEY, EvalCollection
 from pytest_realtime_eval.exceptions import ConfigurationError
 from pytest_realtime_eval.execution.identity import RunIdentity, new_run
@@ -33,6 +33,11 @@ _DIST_NAMED_KEY: Final = pytest.StashKey[bool]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options."""
     add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks that users implement."""
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -65,7 +70,7 @@ def _start(config: pytest.Config, options: Options) -> None:
         identity = RunIdentity(**worker_input[WORKER_INPUT]["identity"])
     ahead = not (config.getoption("usepdb") or config.getoption("trace"))
     config.stash[COLLECTION_KEY] = EvalCollection(options, _named_files(config))
-    config.stash[RUNNER_KEY] = Runner(options, identity, ahead=ahead)
+    config.stash[RUNNER_KEY] = Runner(options, identity, config.hook, ahead=ahead)
 
 
 def _distribute(config: pytest.Config, identity: RunIdentity) -> None:

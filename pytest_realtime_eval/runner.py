@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.conversation.loop import Endpoints
     from pytest_realtime_eval.execution.identity import RunIdentity
     from pytest_realtime_eval.execution.lane import Lane
+    from pytest_realtime_eval.execution.translate import Translator
     from pytest_realtime_eval.graders.judge import Judge
     from pytest_realtime_eval.items import EvalItem
     from pytest_realtime_eval.options import Options
+    from pytest_realtime_eval.pricing import PriceTable
     from pytest_realtime_eval.schemas.results import AnyRecord
+    from pytest_realtime_eval.settings import MetricsHook
 
 T = TypeVar("T")
 
@@ -43,12 +46,16 @@ class Runner:
         identity: The run's name and folder.
     """
 
-    def __init__(self, options: Options, identity: RunIdentity, *, ahead: bool) -> None:
+    def __init__(
+        self, options: Options, identity: RunIdentity, hook: MetricsHook, *, ahead: bool
+    ) -> None:
         self.options = options
         self.identity = identity
         self.folder = Path(identity.folder)
         self.loop_thread = LoopThread()
         self._ahead = ahead
+        self._hook = hook
+        self._closers: list[Callable[[], Awaitable[None]]] = []
         self._lanes: dict[str, Lane[AnyRecord]] = {}
         self._upcoming: deque[EvalItem] = deque()
         self._expected: set[str] = set()
@@ -108,7 +115,25 @@ class Runner:
         """Return the judge that the settings name, if they name one."""
         from pytest_realtime_eval.endpoints import configured_judge
 
-        return configured_judge(self.options, os.environ)
+        judge = configured_judge(self.options, os.environ)
+        if judge is not None:
+            self._closers.append(judge.aclose)
+        return judge
+
+    def translator(self) -> Translator:
+        """Return the model that translates dataset entries, and how it is asked."""
+        from pytest_realtime_eval.settings import build_translator
+
+        translator = build_translator(self.options, self.identity, self._hook, os.environ)
+        self._closers.append(translator.aclose)
+        return translator
+
+    @cached_property
+    def prices(self) -> PriceTable:
+        """The price table: the file that is named, else the packaged one."""
+        from pytest_realtime_eval.pricing import load_prices
+
+        return load_prices(self.options.path("price_file"))
 
     def close(self) -> None:
         """Cancel what was started ahead and end the loop's thread."""
@@ -116,7 +141,10 @@ class Runner:
             lane.cancel()
         self._lanes.clear()
         if self.loop_thread.started:
+            for closer in self._closers:
+                self.loop_thread.portal.call(closer)
             self.loop_thread.stop()
+        self._closers.clear()
 
 
 def _may_not_run(item: pytest.Item) -> bool:

@@ -24,6 +24,8 @@ _OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
 }
 _EXPRESSION: Final = re.compile(r"\s*([^<>=!]+?)\s*(>=|<=|==|!=|>|<)\s*([^<>=!\s]+)\s*\Z")
 _NAMES_SHOWN: Final = 3
+#: Scores of a single entry; those of metrics are named ``entry_<metric>``.
+_ENTRY_NAMES: Final = frozenset({"exact_match", "fst_accepted", "latency_seconds"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,11 @@ def parse_thresholds(texts: Iterable[str], place: str = "") -> list[Threshold]:
     """
     parts = [part for text in texts for part in re.split(r"[,\n]", text)]
     return [parse_threshold(part, place) for part in parts if part.strip()]
+
+
+def is_entry_threshold(threshold: Threshold) -> bool:
+    """Whether a threshold is for each dataset entry: over a name that entries have."""
+    return threshold.name in _ENTRY_NAMES or threshold.name.startswith("entry_")
 
 
 def evaluate(threshold: Threshold, summary: Mapping[str, Any]) -> ThresholdResult:

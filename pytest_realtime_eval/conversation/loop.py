@@ -108,7 +108,7 @@ def assistant_session(
         output_format=audio.AudioFormat(setup.output_format),
         sample_rate_hz=setup.sample_rate_hz,
     )
-    endpoint = endpoints.assistant.with_model(setup.assistant_model or DEFAULT_MODEL)
+    endpoint = _for_model(endpoints.assistant, setup.assistant_model)
     return open_session(endpoint, config, log=log, timeout=setup.response_timeout)
 
 
@@ -126,8 +126,13 @@ def simulator_session(
         output_format=audio.AudioFormat(setup.input_format),
         sample_rate_hz=setup.sample_rate_hz,
     )
-    endpoint = endpoints.simulator.with_model(setup.simulator_model or DEFAULT_MODEL)
+    endpoint = _for_model(endpoints.simulator, setup.simulator_model)
     return open_session(endpoint, config, log=log, timeout=setup.response_timeout)
+
+
+def _for_model(endpoint: Endpoint, model: str | None) -> Endpoint:
+    """Return the endpoint for a model; one that has a model of its own keeps it."""
+    return endpoint if endpoint.model else endpoint.with_model(model or DEFAULT_MODEL)
 
 
 def failure_of(error: Exception) -> Failure:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_realtime_eval.exceptions import FileError
-from pytest_realtime_eval.schemas.document import read_bytes, read_json
+from pytest_realtime_eval.schemas.document import read_bytes, read_json, read_text
 from pytest_realtime_eval.schemas.tools import validate_tools
 
 if TYPE_CHECKING:
@@ -75,6 +75,9 @@ class ConversationSetup:
             "chunk_ms": self.chunk_ms,
             "real_time": self.real_time,
             "max_turns": self.max_turns,
+            "instructions": self.instructions,
+            "thresholds": list(self.simulation.thresholds),
+            "files": dict(self.file_hashes),
         }
 
 
@@ -170,13 +173,6 @@ class _Files:
         return path
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return read_bytes(path).decode("utf-8-sig").strip()
-    except UnicodeDecodeError as error:
-        raise FileError(path, "is not UTF-8", f"byte {error.start}") from error
-
-
 def _instructions(files: _Files, simulation: Simulation, options: Options) -> str:
     own = simulation.assistant
     path = files.option(options, "assistant_system_prompt_file", "command_line")
@@ -185,14 +181,16 @@ def _instructions(files: _Files, simulation: Simulation, options: Options) -> st
     if path is None and own.system_prompt_file is not None:
         path = files.find(own.system_prompt_file, "$.assistant.system_prompt_file")
     path = path or files.option(options, "assistant_system_prompt_file", "ini")
-    return "" if path is None else _read_text(path)
+    return "" if path is None else read_text(path).strip()
 
 
 def _persona(files: _Files, simulation: Simulation, options: Options) -> str:
     own = simulation.simulator
     in_file = own.system_prompt
     if in_file is None and own.system_prompt_file is not None:
-        in_file = _read_text(files.find(own.system_prompt_file, "$.simulator.system_prompt_file"))
+        in_file = read_text(
+            files.find(own.system_prompt_file, "$.simulator.system_prompt_file")
+        ).strip()
     return options.get("simulator_system_prompt", in_file) or simulation.scenario
 
 

@@ -12,7 +12,8 @@ from pytest_realtime_eval.conversation.tools import ToolMocks
 from pytest_realtime_eval.graders import conversation_outcome, grade
 from pytest_realtime_eval.reports.conversation import conversation_text
 from pytest_realtime_eval.reports.files import write_text
-from pytest_realtime_eval.schemas.results import SimulationRecord
+from pytest_realtime_eval.schemas.results import EntryUsage, SimulationRecord
+from pytest_realtime_eval.schemas.transcript import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
     from pytest_realtime_eval.conversation.setup import ConversationSetup
     from pytest_realtime_eval.graders.judge import Judge
-    from pytest_realtime_eval.schemas.transcript import Turn
+    from pytest_realtime_eval.pricing import PriceTable
+    from pytest_realtime_eval.schemas.results import Outcome, Verdict
+    from pytest_realtime_eval.schemas.transcript import Transcript, Turn
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class SimulationJob:
     name: str
     setup: ConversationSetup
     folder: Path
+    prices: PriceTable
 
     async def play(
         self,
@@ -86,9 +90,7 @@ async def evaluate(
 async def record_of(job: SimulationJob, played: Played, judge: Judge | None) -> SimulationRecord:
     """Grade a conversation that was played, and return its record."""
     transcript = played.transcript
-    simulation = job.setup.simulation
-    verdicts = () if played.error else await grade(transcript, simulation, judge)
-    outcome, reason = conversation_outcome(transcript, verdicts)
+    verdicts, outcome, reason = await _graded(job, transcript, judge)
     return job.record(
         outcome=outcome,
         reason=reason,
@@ -98,5 +100,44 @@ async def record_of(job: SimulationJob, played: Played, judge: Judge | None) -> 
         verdicts=verdicts,
         started_at=transcript.started_at,
         duration_ms=transcript.duration_ms,
+        cost_usd=_cost(job.prices, transcript, verdicts),
         failure=failure_of(played.error) if played.error else None,
     )
+
+
+async def _graded(
+    job: SimulationJob, transcript: Transcript, judge: Judge | None
+) -> tuple[tuple[Verdict, ...], Outcome, str]:
+    try:
+        verdicts = await grade(
+            transcript, job.setup.simulation, judge, instructions=job.setup.instructions
+        )
+    except Exception as error:  # noqa: BLE001 - a conversation that was paid for is never lost
+        return (), "judge_error", f"grading broke: {type(error).__name__}: {error}"
+    return verdicts, *conversation_outcome(transcript, verdicts)
+
+
+def _cost(
+    prices: PriceTable, transcript: Transcript, verdicts: tuple[Verdict, ...]
+) -> float | None:
+    """Sum assistant, simulator and judge in USD; ``None`` as soon as one is not known."""
+    assistant = sum((turn.usage for turn in transcript.turns), Usage())
+    simulator = sum((turn.simulator_usage for turn in transcript.turns), transcript.end_usage)
+    costs = [
+        prices.realtime_cost(transcript.assistant_model, assistant),
+        prices.realtime_cost(transcript.simulator_model, simulator),
+        *(_judge_cost(prices, verdict) for verdict in verdicts if verdict.model),
+    ]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
+
+
+def _judge_cost(prices: PriceTable, verdict: Verdict) -> float | None:
+    if verdict.cost_usd is not None:
+        return verdict.cost_usd
+    usage = EntryUsage(
+        prompt_tokens=verdict.usage.input_tokens,
+        completion_tokens=verdict.usage.output_tokens,
+        cached_tokens=verdict.usage.cached_tokens,
+    )
+    return prices.text_cost(verdict.model, usage)

@@ -6,13 +6,12 @@ import os
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_realtime_eval.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytest_realtime_eval.options import Options
 
 
@@ -33,6 +32,11 @@ class RunIdentity:
     started_at: str
     uid: str
     controller_pid: int
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return Path(self.folder)
 
     def to_json(self) -> dict[str, Any]:
         """Return the identity as it travels to workers."""

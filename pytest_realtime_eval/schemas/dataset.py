@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_realtime_eval.exceptions import FileError
+from pytest_realtime_eval.exceptions import ConfigurationError, FileError
 from pytest_realtime_eval.schemas.document import parse_json, read_bytes
 from pytest_realtime_eval.schemas.simulation import safe_name
+from pytest_realtime_eval.thresholds import parse_thresholds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +65,7 @@ class Dataset:
         language_pair: As the file writes it, or ``source→target``.
         source_language, target_language: Names where the file has them, else codes.
         sha256: Of the file's bytes.
+        thresholds: What the dataset, or each of its entries, must reach.
     """
 
     path: Path
@@ -75,6 +77,7 @@ class Dataset:
     sha256: str
     entries: tuple[Entry, ...]
     header: dict[str, Any] = field(repr=False)
+    thresholds: tuple[str, ...] = ()
 
     def entry(self, entry_id: str) -> Entry:
         """Return the entry with this id.
@@ -131,7 +134,22 @@ def parse_dataset(data: object, content: bytes, path: Path) -> Dataset:
         sha256=hashlib.sha256(content).hexdigest(),
         entries=_entries(data, header, path),
         header=header,
+        thresholds=_thresholds(data.get("thresholds", header.get("thresholds")), path),
     )
+
+
+def _thresholds(value: object, path: Path) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise FileError(
+            path, "must be a list of conditions such as 'chrf_plus_plus>=40'", "$.thresholds"
+        )
+    try:
+        parse_thresholds(value)
+    except ConfigurationError as error:
+        raise FileError(path, str(error), "$.thresholds") from error
+    return tuple(value)
 
 
 def _header(data: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -66,6 +66,18 @@ def read_bytes(path: Path) -> bytes:
         raise FileError(path, f"cannot be read: {error.strerror or error}") from error
 
 
+def read_text(path: Path) -> str:
+    """Return the file's text.
+
+    Raises:
+        FileError: It cannot be read, or is not UTF-8.
+    """
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(path, f"is not UTF-8 ({error.reason})", f"byte {error.start}") from error
+
+
 def parse_json(content: bytes, path: Path) -> Any:  # noqa: ANN401 - raw JSON
     """Parse the bytes of the JSON file at ``path``; errors as in `read_json`."""
     try:

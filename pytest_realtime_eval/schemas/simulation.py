@@ -22,8 +22,9 @@ from pydantic import (
     model_validator,
 )
 
-from pytest_realtime_eval.exceptions import FileError
+from pytest_realtime_eval.exceptions import ConfigurationError, FileError
 from pytest_realtime_eval.schemas.document import Document, read_json, validate
+from pytest_realtime_eval.thresholds import parse_thresholds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -266,6 +267,14 @@ class GradersSpec(Document):
         return self
 
 
+def _check_thresholds(texts: list[str]) -> list[str]:
+    try:
+        parse_thresholds(texts)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+    return texts
+
+
 class Simulation(Document):
     """One scripted situation, as its file says it. Options and defaults come later."""
 
@@ -279,7 +288,7 @@ class Simulation(Document):
     expected_tool_call: Annotated[list[ExpectedToolCall], BeforeValidator(_as_list)] = []
     graders: GradersSpec = GradersSpec()
     tags: list[str] = []
-    thresholds: list[str] = []
+    thresholds: Annotated[list[str], AfterValidator(_check_thresholds)] = []
 
 
 def load_simulation(path: Path) -> Simulation:

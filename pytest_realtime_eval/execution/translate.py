@@ -1,0 +1,171 @@
+"""From a dataset entry to its record: translate, score, decide the outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pytest_realtime_eval.exceptions import InfraError
+from pytest_realtime_eval.metrics.exact import exact_match
+from pytest_realtime_eval.schemas.results import EntryRecord, Verdict
+from pytest_realtime_eval.schemas.transcript import Failure
+from pytest_realtime_eval.text.prompts import translation_prompt
+from pytest_realtime_eval.text.request import TextRequest
+from pytest_realtime_eval.thresholds import evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pytest_realtime_eval.metrics.fst import Analyzer
+    from pytest_realtime_eval.metrics.registry import MetricRegistry
+    from pytest_realtime_eval.pricing import PriceTable
+    from pytest_realtime_eval.schemas.dataset import Dataset, Entry
+    from pytest_realtime_eval.text.request import TextReply
+    from pytest_realtime_eval.text.sources import TextSource
+    from pytest_realtime_eval.thresholds import Threshold
+
+
+@dataclass(frozen=True, slots=True)
+class EntryJob:
+    """An entry, and what a record says of it before it is translated."""
+
+    nodeid: str
+    path: str
+    dataset_id: str
+    entry: Entry
+    thresholds: tuple[Threshold, ...] = ()
+
+    def record(self, **fields: Any) -> EntryRecord:  # noqa: ANN401 - fields of the record
+        """Return a record of this entry."""
+        entry = self.entry
+        return EntryRecord(
+            nodeid=self.nodeid,
+            path=self.path,
+            dataset_id=self.dataset_id,
+            entry_id=entry.id,
+            source=entry.source,
+            reference=entry.reference,
+            difficulty=entry.difficulty,
+            provenance=entry.provenance,
+            **fields,
+        )
+
+
+@dataclass(frozen=True)
+class Translator:
+    """A model and how it is asked; the same for all entries of a run.
+
+    Attributes:
+        model: The model's name in requests.
+        system_prompt: Replaces the default one; empty leaves that.
+        entry_thresholds: What each entry must reach to pass.
+    """
+
+    source: TextSource
+    model: str
+    temperature: float
+    max_tokens: int | None
+    system_prompt: str
+    metrics: MetricRegistry
+    analyzer: Analyzer | None
+    prices: PriceTable
+    entry_thresholds: tuple[Threshold, ...] = ()
+
+    async def aclose(self) -> None:
+        """End the connection to the model, and the analyser."""
+        await self.source.aclose()
+        if self.analyzer is not None:
+            self.analyzer.close()
+
+
+async def translate(job: EntryJob, dataset: Dataset, translator: Translator) -> EntryRecord:
+    """Translate an entry, score the translation, and return its record."""
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    started = time.perf_counter()
+    request = TextRequest(
+        model=translator.model,
+        system=translator.system_prompt or translation_prompt(dataset),
+        user=job.entry.source,
+        temperature=translator.temperature,
+        max_tokens=translator.max_tokens,
+    )
+    # What is known when a later step breaks is kept.
+    fields: dict[str, Any] = {}
+    try:
+        reply = await translator.source.ask(request)
+        fields |= _scored(job, reply, translator)
+        fields |= await _accepted(fields["predicted"], translator.analyzer)
+        fields |= _passed(fields, (*translator.entry_thresholds, *job.thresholds))
+    except InfraError as error:
+        fields |= _broken(error)
+    duration_ms = round((time.perf_counter() - started) * 1000, 3)
+    return job.record(started_at=started_at, duration_ms=duration_ms, **fields)
+
+
+def _scored(job: EntryJob, reply: TextReply, translator: Translator) -> dict[str, Any]:
+    predicted = reply.text.strip()
+    if not predicted:
+        why = f": {reply.refusal}" if reply.refusal else ""
+        raise InfraError(
+            f"{translator.model} answered nothing{why}",
+            failure_stage="empty_output",
+            retryable=False,
+        )
+    scores = translator.metrics.entry_scores(predicted, job.entry.reference)
+    return {
+        "predicted": predicted,
+        "scores": scores,
+        "exact_match": exact_match(predicted, job.entry.reference),
+        "entry_chrf": scores.get("entry_chrf") or 0.0,
+        "latency_seconds": round(reply.latency_s, 6),
+        "usage": reply.usage,
+        "model_id": reply.model_id,
+        "cost_usd": _cost(reply, translator),
+    }
+
+
+def _cost(reply: TextReply, translator: Translator) -> float | None:
+    """Return what the API reported, else what the price table says."""
+    if reply.cost_usd is not None:
+        return reply.cost_usd
+    return translator.prices.text_cost(reply.model_id or translator.model, reply.usage)
+
+
+async def _accepted(predicted: str, analyzer: Analyzer | None) -> dict[str, Any]:
+    if analyzer is None:
+        return {}
+    acceptance = await asyncio.to_thread(analyzer.accept, predicted)
+    return {"fst_accepted": acceptance.accepted, "fst_analysis": acceptance.analyses}
+
+
+def _passed(fields: dict[str, Any], thresholds: Sequence[Threshold]) -> dict[str, Any]:
+    """Return outcome and verdicts: a translation passes unless an entry threshold says no."""
+    if not thresholds:
+        return {"outcome": "passed"}
+    measured = {**fields["scores"], **fields}
+    verdicts = tuple(_verdict(threshold, measured) for threshold in thresholds)
+    failed = [verdict.rationale for verdict in verdicts if verdict.status == "fail"]
+    outcome = "failed" if failed else "passed"
+    return {"outcome": outcome, "reason": "; ".join(failed), "verdicts": verdicts}
+
+
+def _verdict(threshold: Threshold, measured: dict[str, Any]) -> Verdict:
+    result = evaluate(threshold, measured)
+    return Verdict(
+        grader_id=threshold.name,
+        type="threshold",
+        status="pass" if result.met else "fail",
+        rationale=str(result),
+        criteria=str(threshold),
+        actual=result.value,
+    )
+
+
+def _broken(error: InfraError) -> dict[str, Any]:
+    failure = Failure(
+        stage=error.failure_stage, error_type=type(error).__name__, message=str(error)
+    )
+    return {"outcome": "infra_error", "reason": str(error), "failure": failure}

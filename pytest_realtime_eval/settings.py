@@ -1,0 +1,189 @@
+"""From options and environment to what runs and reports are made with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from pytest_realtime_eval.reports.assemble import AssemblySettings
+from pytest_realtime_eval.reports.run_info import RunInfo
+from pytest_realtime_eval.run_card.build import CardFacts
+from pytest_realtime_eval.schemas.document import read_text
+from pytest_realtime_eval.thresholds import is_entry_threshold, parse_thresholds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pytest_realtime_eval.execution.identity import RunIdentity
+    from pytest_realtime_eval.execution.translate import Translator
+    from pytest_realtime_eval.metrics.fst import Analyzer
+    from pytest_realtime_eval.metrics.registry import MetricRegistry
+    from pytest_realtime_eval.options import Options
+    from pytest_realtime_eval.text.sources import TextSource
+    from pytest_realtime_eval.thresholds import Threshold
+
+DEFAULT_TEXT_MODEL: Final = "openai/gpt-4o"
+
+
+class MetricsHook(Protocol):
+    """The part of pytest's hook relay through which users register metrics."""
+
+    def pytest_realtime_eval_metrics(self, *, registry: MetricRegistry) -> object:
+        """Register metrics."""
+
+
+def metrics_of(hook: MetricsHook) -> MetricRegistry:
+    """Return the run's metrics: the project's own and the users'."""
+    from pytest_realtime_eval.metrics.registry import MetricRegistry
+
+    registry = MetricRegistry()
+    hook.pytest_realtime_eval_metrics(registry=registry)
+    return registry
+
+
+def text_model(options: Options, environ: Mapping[str, str]) -> str:
+    """Return the model that translates: the named one, else OpenAI's, else the embedded."""
+    if named := options.get("model"):
+        return str(named)
+    has_key = environ.get("OPENROUTER_API_KEY") or environ.get("OPENAI_API_KEY")
+    if options.get("endpoint") == "embedded" or not (has_key or options.get("base_url")):
+        return "embedded"
+    return DEFAULT_TEXT_MODEL
+
+
+def system_prompt(options: Options) -> str:
+    """Return the system prompt that a file names for translations; empty for the default.
+
+    Raises:
+        FileError: The file cannot be read.
+    """
+    path = options.path("assistant_system_prompt_file")
+    return "" if path is None else read_text(path).strip()
+
+
+def build_translator(
+    options: Options, identity: RunIdentity, hook: MetricsHook, environ: Mapping[str, str]
+) -> Translator:
+    """Return the model that translates, and how it is asked."""
+    from pytest_realtime_eval.execution.translate import Translator
+    from pytest_realtime_eval.pricing import load_prices
+
+    get = options.get
+    source, model = open_text_source(options, identity, environ)
+    return Translator(
+        source=source,
+        model=model,
+        temperature=get("temperature"),
+        max_tokens=get("max_tokens"),
+        system_prompt=system_prompt(options),
+        metrics=metrics_of(hook),
+        analyzer=_analyzer(options),
+        prices=load_prices(options.path("price_file")),
+        entry_thresholds=entry_thresholds(options),
+    )
+
+
+def open_text_source(
+    options: Options, identity: RunIdentity, environ: Mapping[str, str]
+) -> tuple[TextSource, str]:
+    """Return the source of translations, and the model's name there."""
+    from pytest_realtime_eval.endpoints import embedded_process
+    from pytest_realtime_eval.text.client import ChatCompletions, TextClient
+
+    model = text_model(options, environ)
+    if model == "embedded":
+        running = embedded_process(identity)
+        return TextClient(ChatCompletions(running.base_url, running.token)), model
+    raise NotImplementedError
+
+
+def _analyzer(options: Options) -> Analyzer | None:
+    if not (spec := options.get("fst_analyzer")):
+        return None
+    from pytest_realtime_eval.metrics.fst import open_analyzer
+
+    return open_analyzer(spec)
+
+
+def run_thresholds(options: Options) -> tuple[Threshold, ...]:
+    """Return the thresholds of command line and ini; the command line wins for a name."""
+    named = parse_thresholds(options.command_line.get("threshold", ()), "command line")
+    names = {threshold.name for threshold in named}
+    written = parse_thresholds(options.ini.get("threshold", ()), "ini")
+    return (*named, *(threshold for threshold in written if threshold.name not in names))
+
+
+def entry_thresholds(options: Options) -> tuple[Threshold, ...]:
+    """Return the thresholds that each entry has to reach by itself."""
+    return tuple(filter(is_entry_threshold, run_thresholds(options)))
+
+
+def run_info(
+    options: Options, identity: RunIdentity, elapsed: float, environ: Mapping[str, str]
+) -> RunInfo:
+    """Return what the reports say of a run beside its records."""
+    from pytest_realtime_eval.endpoints import endpoint_name, judge_name
+    from pytest_realtime_eval.run_card.build import environment
+
+    get = options.get
+    return RunInfo(
+        run_id=identity.run_id,
+        folder=identity.path,
+        run_name=get("run_name") or identity.run_id,
+        started_at=identity.started_at,
+        elapsed_seconds=round(elapsed, 3),
+        endpoint=endpoint_name(options, environ),
+        judge=judge_name(options, environ),
+        environment=environment(),
+        configuration={
+            "run_name": get("run_name") or identity.run_id,
+            "assistant_model_default": options.assistant_model or "",
+            "simulator_model_default": get("simulator_model") or "",
+            "input_audio_format": get("input_audio_format"),
+            "output_audio_format": get("output_audio_format"),
+            "chunk_ms": get("chunk_ms"),
+            "sample_rate_hz": get("sample_rate_hz"),
+            "real_time": get("real_time"),
+            "data_csv": get("data_csv") or "",
+        },
+    )
+
+
+def assembly_settings(
+    hook: MetricsHook,
+    options: Options,
+    identity: RunIdentity,
+    elapsed: float,
+    environ: Mapping[str, str],
+) -> AssemblySettings:
+    """Return what shapes the run's folder beside its records."""
+    get = options.get
+    model = text_model(options, environ)
+    facts = CardFacts(
+        model_slug=model,
+        condition=get("condition"),
+        started_at=identity.started_at,
+        elapsed_seconds=round(elapsed, 3),
+        temperature=get("temperature"),
+        config=_card_config(options, model),
+        run_id=identity.uid,
+    )
+    return AssemblySettings(
+        rootdir=options.rootdir,
+        facts=facts,
+        metrics=metrics_of(hook),
+        system_prompt=system_prompt(options),
+        thresholds=run_thresholds(options),
+        plots=not get("skip_plots"),
+        report=not get("skip_report"),
+    )
+
+
+def _card_config(options: Options, model: str) -> dict[str, Any]:
+    get = options.get
+    return {
+        "api_provider": model.partition(":")[0] if ":" in model else model.partition("/")[0],
+        "max_tokens": get("max_tokens"),
+        "batch_size": get("batch_size"),
+        "concurrency": get("concurrency"),
+        "max_examples": get("max_examples"),
+    }

@@ -264,10 +264,10 @@ def _relative_time(found: list[str], at: int) -> tuple[int, int, int] | None:
 def _clock_time(found: list[str], at: int) -> tuple[int, int, int] | None:
     """Read ``7:30``, ``7.30 pm``, ``seven thirty``, ``630 pm``."""
     hour, colon, minute = found[at].replace(".", ":").partition(":")
-    if colon and hour.isdigit() and minute.isdigit():
+    if colon and hour.isdecimal() and minute.isdecimal():
         is_clock = ":" in found[at] or (len(minute) == 2 and _says_half(found, at + 1))
         return (int(hour), int(minute), at + 1) if is_clock else None
-    if found[at].isdigit() and len(found[at]) in {3, 4} and _says_half(found, at + 1):
+    if found[at].isdecimal() and len(found[at]) in {3, 4} and _says_half(found, at + 1):
         return int(found[at][:-2]), int(found[at][-2:]), at + 1
     number = read_number(found, at)
     if number is None or not 1 <= number[0] <= 23 or number[1] >= len(found):

@@ -44,7 +44,7 @@ Span = tuple[float, int]
 
 def read_number(found: list[str], at: int) -> Span | None:
     """Return the cardinal number that begins at a token, in words or in digits."""
-    if at < len(found) and (found[at].isdigit() or _is_decimal(found[at])):
+    if at < len(found) and (found[at].isdecimal() or _is_decimal(found[at])):
         value = float(found[at]) if "." in found[at] else int(found[at])
         return _scaled(found, at + 1, value)
     small = _below_thousand(found, at)
@@ -53,7 +53,7 @@ def read_number(found: list[str], at: int) -> Span | None:
 
 def _is_decimal(token: str) -> bool:
     whole, _, part = token.partition(".")
-    return whole.isdigit() and part.isdigit()
+    return whole.isdecimal() and part.isdecimal()
 
 
 def _scaled(found: list[str], at: int, value: float) -> Span:
@@ -94,7 +94,7 @@ def _below_hundred(found: list[str], at: int) -> tuple[int, int] | None:
 def read_ordinal(found: list[str], at: int) -> tuple[int, int] | None:
     """Return the ordinal that begins at a token: ``14th``, ``twenty first``, ``third``."""
     word = found[at] if at < len(found) else ""
-    if word[:-2].isdigit() and word[-2:] in {"st", "nd", "rd", "th"}:
+    if word[:-2].isdecimal() and word[-2:] in {"st", "nd", "rd", "th"}:
         return int(word[:-2]), at + 1
     if word in _ORDINALS:
         return _ORDINALS[word], at + 1
@@ -128,9 +128,9 @@ def _digit_group(found: list[str], at: int, *, first: bool) -> tuple[str, int] |
             return again * (2 if found[at] == "double" else 3), at + 2
     number = read_number(found, at)
     if number is not None:
-        return (found[at] if number[1] == at + 1 and found[at].isdigit() else f"{number[0]:.0f}"), (
-            number[1]
-        )
+        return (
+            found[at] if number[1] == at + 1 and found[at].isdecimal() else f"{number[0]:.0f}"
+        ), (number[1])
     single = _DIGITS.get(found[at])
     return None if first or single is None else (f"{single}", at + 1)
 
@@ -143,4 +143,4 @@ def _takes_in(round_number: str, said: str) -> bool:
 
 def _one_digit(token: str) -> str | None:
     value = _DIGITS.get(token)
-    return token if token.isdigit() and len(token) == 1 else None if value is None else f"{value}"
+    return token if token.isdecimal() and len(token) == 1 else None if value is None else f"{value}"

@@ -67,9 +67,16 @@ _CURRENCIES: Final = frozenset(word_list("euro euros dollar dollars pound pounds
 _PLACES: Final = frozenset(word_list("city town place location destination country"))
 _PLACE_WORDS: Final = ("address", "street", "city", "town")
 _NAME_CUES: Final = (
-    "my name is", "my name's", "the name is", "name is", "the name's", "name of", "this is",
-    "under the name", "i am", "i'm", "called", "name", "under", "it's for", "it's", "it is",
-)  # fmt: skip
+    "my name is",
+    "my name's",
+    "the name is",
+    "name is",
+    "the name's",
+    "name of",
+    "under the name",
+)
+#: These introduce other things as well: what follows has to be written as a name is.
+_LOOSE_NAME_CUES: Final = ("this is", "i am", "i'm", "called", "name", "under", "it's for")
 _NAME_ENDS: Final = frozenset(
     word_list(
         "and for i i'm i'd my at on please from the a an with to is it it's in phone email "
@@ -602,11 +609,11 @@ def _is_about(heard: Heard, prop: Property, start: int, end: int) -> bool:
 
 
 def _names(heard: Heard, *, asked: bool) -> list[Candidate]:
-    for cue in _NAME_CUES:
+    for cue in (*_NAME_CUES, *_LOOSE_NAME_CUES):
         words = cue.split()
         for at in range(len(heard.found) - len(words)):
             if heard.found[at : at + len(words)] == words:
-                name = _name_from(heard, at + len(words), strict=cue not in _NAME_CUES[:8])
+                name = _name_from(heard, at + len(words), strict=cue in _LOOSE_NAME_CUES)
                 if name:
                     return [name]
     if not asked:

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_realtime_eval.embedded.agent import AgentReply, AgentView, decide
 
@@ -423,3 +425,12 @@ def test_equal_views_give_equal_replies() -> None:
 def test_says_exactly_what_the_response_asks_for() -> None:
     view = AgentView("Say exactly the following, word for word, and nothing else:\nHi there.")
     assert decide(view) == AgentReply("Hi there.")
+
+
+@given(st.lists(st.text(max_size=40), max_size=4))
+def test_any_words_are_answered_and_no_call_lacks_what_it_requires(said: list[str]) -> None:
+    line = Line(f"{TODAY}\n{CONFIRM}")
+    for text in ("a suite please", *said):
+        assert line.say(text)
+    required = {tool["name"]: tool["parameters"]["required"] for tool in HOTEL}
+    assert all(set(required[name]) <= arguments.keys() for name, arguments in line.calls)

@@ -81,8 +81,9 @@ class HibariVoice:
                     ) from error
                 # Never `voice=`: other voices would be downloaded.
                 self._model = Hibari(threads=1)
-                # The pronunciation tables load on first use, which is not thread-safe.
-                self._model.phonemize("ready")
+                # The pronunciation tables load on first use, the model for words that are
+                # in none of them included: once, and not in two threads at a time.
+                self._model.phonemize("a word and a zorvex")
         return self._model
 
 

@@ -60,11 +60,9 @@ def scripted_server() -> Iterator[ScriptedServer]:
     with subprocess.Popen(  # noqa: S603 - our own program
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdin is not None
         assert process.stdout is not None
         yield ScriptedServer(int(process.stdout.readline()))
-        process.stdin.close()
-        process.wait(10)
+        process.terminate()
 
 
 @dataclass(frozen=True)

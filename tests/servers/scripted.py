@@ -1,6 +1,6 @@
 """A realtime server whose part is written into the prompts that it is given.
 
-Run as a program: prints its port, serves until its standard input is closed.
+Run as a program: prints its port, serves until it is ended, or its standard input is closed.
 
 * The assistant's instructions, where they are JSON, are ``{"turns": [[response, …], …]}``:
   for each user turn the responses that it gives one after another. A response is
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import itertools
 import json
 import sys
@@ -107,12 +108,13 @@ class Scripted:
         if fault == "error":
             await self.error("scripted trouble")
             return
-        response = {"id": f"resp_{next(self.numbers)}", "metadata": asked.get("metadata")}
+        response_id = f"resp_{next(self.numbers)}"
+        response = {"id": response_id, "metadata": asked.get("metadata")}
         await self.send("response.created", response={**response, "status": "in_progress"})
         if fault == "stall":
             return
-        await self.speak(response["id"], part)
-        await self.call(response["id"], part.get("calls", []))
+        await self.speak(response_id, part)
+        await self.call(response_id, part.get("calls", []))
         usage = {
             "input_tokens": 10,
             "input_token_details": {"text_tokens": 4, "audio_tokens": 6, "cached_tokens": 0},
@@ -186,13 +188,17 @@ class ScriptedServer:
         self.received.setdefault(model, []).append(mine)
         self.open += 1
         self.most_open = max(self.open, self.most_open)
+        watcher = asyncio.create_task(self.count_out(websocket))
         fault = url.path.rpartition("/")[2] if url.path.startswith("/fault/") else ""
-        try:
+        with contextlib.suppress(ConnectionClosed, HungUp):
             await Scripted(websocket, mine, model).run(fault)
-        except (ConnectionClosed, HungUp):
-            pass
-        finally:
-            self.open -= 1
+        await websocket.close()
+        await watcher
+
+    async def count_out(self, websocket: ServerConnection) -> None:
+        """Note that a client is gone, also while the script is busy."""
+        await websocket.wait_closed()
+        self.open -= 1
 
     def http(self, websocket: ServerConnection, request: Request) -> Response | None:
         url = urlsplit(request.path)

@@ -149,6 +149,10 @@ class Judge:
         """Return the model that judges for this grader."""
         return self.model if self._overrides else spec.model or self.model
 
+    async def aclose(self) -> None:
+        """End the connection to the server."""
+        await self.client.aclose()
+
     async def ask(self, model: str, system: str, user: str) -> TextReply:
         """Return the reply, asked for with the schema where the server takes one.
 

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
             """Return the model's reply."""
             ...
 
+        async def aclose(self) -> None:
+            """End the connection to the server."""
+            ...
+
 
 __all__ = ["NO_JUDGE", "PROMPTS", "Judge", "JudgeGrader", "fingerprint"]
 

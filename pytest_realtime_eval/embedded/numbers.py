@@ -128,9 +128,8 @@ def _digit_group(found: list[str], at: int, *, first: bool) -> tuple[str, int] |
             return again * (2 if found[at] == "double" else 3), at + 2
     number = read_number(found, at)
     if number is not None:
-        return (
-            found[at] if number[1] == at + 1 and found[at].isdecimal() else f"{number[0]:.0f}"
-        ), (number[1])
+        as_written = number[1] == at + 1 and found[at].isdecimal()  # keeps leading zeros
+        return (found[at] if as_written else f"{number[0]:.0f}"), number[1]
     single = _DIGITS.get(found[at])
     return None if first or single is None else (f"{single}", at + 1)
 

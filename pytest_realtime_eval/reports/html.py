@@ -12,6 +12,7 @@ import base64
 import hashlib
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
@@ -43,7 +44,7 @@ from pytest_realtime_eval.schemas.results import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import jinja2
@@ -265,14 +266,26 @@ class Page:
         return sorted({tag for c in self.conversations for tag in c.record.tags})
 
     @property
-    def prompts(self) -> list[tuple[str, str]]:
-        """The hashes that conversations were set up with, by the simulations they belong to."""
+    def figures(self) -> dict[str, Any]:
+        """The single values of summary.json; thresholds have a table of their own."""
+        return {k: v for k, v in self.summary.items() if not isinstance(v, list | dict)}
+
+    @property
+    def hashes(self) -> list[tuple[str, str, str]]:
+        """What conversations were set up with: file or part, SHA-256, whose it is."""
         found: dict[tuple[str, str], list[str]] = defaultdict(list)
         for conversation in self.conversations:
-            for key, value in conversation.record.setup.items():
-                if key.endswith("sha256"):
-                    found[key, str(value)].append(conversation.record.simulation_id)
-        return [(f"{key} ({_some(names)})", value) for (key, value), names in found.items()]
+            for what, digest in _hashes(conversation.record.setup):
+                found[what, digest].append(conversation.record.simulation_id)
+        return [(what, digest, _some(names)) for (what, digest), names in found.items()]
+
+
+def _hashes(setup: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    files = setup.get("files")
+    yield from files.items() if isinstance(files, Mapping) else ()
+    for key, value in setup.items():
+        if key.endswith("_sha256"):
+            yield key.removesuffix("_sha256"), str(value)
 
 
 def _some(names: Sequence[str]) -> str:

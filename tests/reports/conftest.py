@@ -100,7 +100,11 @@ def make_simulation(simulation_id: str, **changes: object) -> SimulationRecord:
         "scenario": "A guest moves a booking to the evening.",
         "assistant_model": "gpt-realtime",
         "simulator_model": "gpt-realtime-mini",
-        "setup": {"chunk_ms": 20, "system_prompt_sha256": "ab" * 32},
+        "setup": {
+            "chunk_ms": 20,
+            "instructions_sha256": "ab" * 32,
+            "files": {f"evals/simulations/{simulation_id}.json": "cd" * 32},
+        },
     }
     return SimulationRecord.model_validate(values | changes)
 

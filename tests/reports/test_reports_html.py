@@ -38,6 +38,21 @@ def test_every_figure_of_the_summary_is_on_the_page(records: list[Any], info: Ru
     assert shown == summary
 
 
+def test_what_conversations_were_set_up_with_stands_by_its_hash(
+    records: list[Any], info: RunInfo
+) -> None:
+    page = page_of(records, info)
+    assert page.count("ab" * 32) == 1
+    assert "6 simulations" in page
+    assert '<td class="text">evals/simulations/sim_booking.json</td>' in page
+
+
+def test_thresholds_in_the_summary_are_no_figures(records: list[Any], info: RunInfo) -> None:
+    summary = summarise(results_frame(records), records, info)
+    checked = summary | {"thresholds": [{"threshold": "pass_rate>=1", "value": 0.5, "met": False}]}
+    assert render(records, checked, info) == render(records, summary, info)
+
+
 def test_the_policy_names_exactly_the_style_and_script_of_the_page(
     records: list[Any], info: RunInfo
 ) -> None:

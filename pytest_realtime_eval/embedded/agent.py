@@ -157,6 +157,7 @@ class _State:
         agreed: The tool that the caller has agreed to after its read-back.
         retry: Whether the caller wants a failed call again.
         calls: Calls since the request began.
+        earlier: Calls of requests before it; their outputs are still known.
         unknown: The property that was asked for and that the caller does not know.
         declined: Whether the caller has just refused what was offered.
         unclaimed: What was said before it was clear what is wanted.

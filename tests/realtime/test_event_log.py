@@ -71,6 +71,32 @@ async def test_any_text_becomes_one_line(tmp_path: Path, raw: str) -> None:
     assert [json.loads(line)["event"] for line in written.split(b"\n")[:-1]] == [event] * 2
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"type":"x","delta":"%s","item_id":"i"}',
+        '{"delta": "%s", "type": "x"}',
+        '{"type":"x","note":"\\"delta\\":\\"","delta":"%s"}',
+        '{"type":"x","note":{"delta":"other"},"delta":"%s"}',
+        '{"type":"x","delta":"ü%s"}',
+        '{"type":"x","delta":"\\/%s"}',
+        '{"type":"x","delta":"a%s\\u00fc"}',
+        '{"type":"x","delta":\n"%s"}',
+        '{"type":"x","delta":"%s","client_secret":"s"}',
+        '{"type":"x","delta":"%s","delta":"%s"}',
+    ],
+)
+@pytest.mark.parametrize("length", [380, 400, 401, 5000])
+async def test_cutting_the_text_is_cutting_the_event(tmp_path: Path, raw: str, length: int) -> None:
+    raw = raw.replace("%s", "Ab0+" * (length // 4) + "A" * (length % 4))
+    event = json.loads(raw)
+    async with EventLog(tmp_path / "log.jsonl") as log:
+        log.source("a").event(event, 0.0, raw)
+        log.source("a").event(event, 0.0)
+    with_text, without = (line["event"] for line in lines(log.path))
+    assert with_text == without
+
+
 async def test_a_lone_surrogate_does_not_break_the_file(tmp_path: Path) -> None:
     async with EventLog(tmp_path / "log.jsonl") as log:
         log.source("a").event({"type": "x", "text": "\ud800"}, 0.0)

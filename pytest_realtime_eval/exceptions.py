@@ -9,6 +9,7 @@
         * :exc:`ProtocolError`: what arrived is not the protocol
         * :exc:`ResponseFailed`: the server ended a response with an error
         * :exc:`ResponseTimeout`: the server went silent
+        * :exc:`StorageFailed`: what was heard could not be written
     * :exc:`InvalidSimulation`: the simulated user broke its role
     * :exc:`JudgeError`: no verdict could be had
     * :exc:`VerdictFailed` (also an :exc:`AssertionError`): a verdict says fail
@@ -33,6 +34,7 @@ __all__ = [
     "RealtimeEvalError",
     "ResponseFailed",
     "ResponseTimeout",
+    "StorageFailed",
     "VerdictFailed",
 ]
 
@@ -113,6 +115,15 @@ class ResponseTimeout(InfraError):
     """The server went silent for longer than the limit."""
 
     failure_stage = "response_timeout"
+
+
+class StorageFailed(InfraError):
+    """An artefact could not be written: the disk is full, or read-only."""
+
+    failure_stage = "storage"
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"cannot write: {error}", retryable=False)
 
 
 class InvalidSimulation(RealtimeEvalError):

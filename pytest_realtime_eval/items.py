@@ -182,16 +182,8 @@ class SimulationItem(EvalItem):
         return self._job().record(**fields)
 
     def _job(self) -> SimulationJob:
-        from pytest_realtime_eval.execution.evaluate import SimulationJob
-
-        return SimulationJob(
-            nodeid=self.nodeid,
-            path=self.nodeid.partition("::")[0],
-            name=self.conversation.simulation.simulation_id,
-            setup=self.conversation,
-            folder=self.runner.folder,
-            prices=self.runner.prices,
-        )
+        name = self.conversation.simulation.simulation_id
+        return self.runner.simulation_job(self.nodeid, name, self.conversation)
 
     def _tell(self, turn: Turn) -> None:
         listener = self.config.stash.get(TURNS_KEY, None)

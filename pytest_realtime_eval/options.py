@@ -156,6 +156,13 @@ OPTIONS: Final = (
         8,
         metavar="N",
     ),
+    Option(
+        "retries",
+        "further attempts of a conversation whose infrastructure failed",
+        _count,
+        2,
+        metavar="N",
+    ),
     Option("condition", "label of the experiment in run cards", default="baseline"),
     Option("temperature", "sampling temperature of translations", _number, 0.3, metavar="T"),
     Option("max-tokens", "tokens of a translation at most", _positive_int, metavar="N"),

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_realtime_eval.conversation.loop import Endpoints
+    from pytest_realtime_eval.conversation.setup import ConversationSetup
+    from pytest_realtime_eval.execution.evaluate import SimulationJob
     from pytest_realtime_eval.execution.identity import RunIdentity
+    from pytest_realtime_eval.execution.lag import LagMonitor
     from pytest_realtime_eval.execution.lane import Lane
     from pytest_realtime_eval.execution.translate import Translator
     from pytest_realtime_eval.graders.judge import Judge
@@ -127,6 +130,27 @@ class Runner:
         translator = build_translator(self.options, self.identity, self._hook, os.environ)
         self._closers.append(translator.aclose)
         return translator
+
+    def simulation_job(self, nodeid: str, name: str, setup: ConversationSetup) -> SimulationJob:
+        """Return what one conversation needs; ``name`` names its files."""
+        from pytest_realtime_eval.execution.evaluate import SimulationJob
+
+        return SimulationJob(
+            nodeid=nodeid,
+            path=nodeid.partition("::")[0],
+            name=name,
+            setup=setup,
+            folder=self.folder,
+            prices=self.prices,
+            retries=self.options.get("retries"),
+            lag=self._lag,
+        )
+
+    @cached_property
+    def _lag(self) -> LagMonitor:
+        from pytest_realtime_eval.execution.lag import LagMonitor
+
+        return LagMonitor()
 
     @cached_property
     def prices(self) -> PriceTable:

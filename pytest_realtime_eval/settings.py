@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from pytest_realtime_eval.conversation.setup import DEFAULT_MODEL, PCM_RATE_HZ
 from pytest_realtime_eval.reports.assemble import AssemblySettings
 from pytest_realtime_eval.reports.run_info import RunInfo
 from pytest_realtime_eval.run_card.build import CardFacts
@@ -136,12 +137,12 @@ def run_info(
         environment=environment(),
         configuration={
             "run_name": get("run_name") or identity.run_id,
-            "assistant_model_default": options.assistant_model or "",
-            "simulator_model_default": get("simulator_model") or "",
+            "assistant_model_default": options.assistant_model or DEFAULT_MODEL,
+            "simulator_model_default": get("simulator_model") or DEFAULT_MODEL,
             "input_audio_format": get("input_audio_format"),
             "output_audio_format": get("output_audio_format"),
             "chunk_ms": get("chunk_ms"),
-            "sample_rate_hz": get("sample_rate_hz"),
+            "sample_rate_hz": get("sample_rate_hz") or PCM_RATE_HZ,
             "real_time": get("real_time"),
             "data_csv": get("data_csv") or "",
         },

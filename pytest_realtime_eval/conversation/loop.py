@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal
@@ -21,7 +21,13 @@ from pytest_realtime_eval.conversation.user import (
     first_utterance,
     next_utterance,
 )
-from pytest_realtime_eval.exceptions import InfraError, InvalidSimulation, RealtimeEvalError
+from pytest_realtime_eval.exceptions import (
+    InfraError,
+    InvalidSimulation,
+    RealtimeEvalError,
+    StorageFailed,
+)
+from pytest_realtime_eval.execution.lag import LagGauge
 from pytest_realtime_eval.realtime import audio
 from pytest_realtime_eval.realtime.event_log import EventLog
 from pytest_realtime_eval.realtime.session import SessionConfig, open_session
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.conversation.setup import ConversationSetup
     from pytest_realtime_eval.conversation.tools import MockedAnswer, ToolMocks
     from pytest_realtime_eval.conversation.user import Utterance
+    from pytest_realtime_eval.execution.lag import LagMonitor
     from pytest_realtime_eval.realtime.endpoint import Endpoint
     from pytest_realtime_eval.realtime.event_log import EventSource
     from pytest_realtime_eval.realtime.protocol import Response
@@ -74,6 +81,7 @@ async def play(
     tools: ToolMocks,
     files: ConversationFiles,
     on_turn: Callable[[Turn], None] | None = None,
+    lag: LagMonitor | None = None,
 ) -> Played:
     """Play a simulation to its end.
 
@@ -86,13 +94,17 @@ async def play(
         tools: What the tools answer.
         files: Where event log and audio go.
         on_turn: Told of each turn as it ends.
+        lag: Watches the event loop; without it the loop's lag is not recorded.
     """
-    async with EventLog(files.event_log) as log:
-        conversation = _Conversation(setup, files, log, tools.start(), on_turn)
+    log = EventLog(files.event_log)
+    conversation = _Conversation(setup, files, log, tools.start(), on_turn)
+    with lag.gauge() if lag else nullcontext(conversation.lag) as conversation.lag:
         try:
-            await conversation.run(endpoints)
-        except (InfraError, InvalidSimulation) as error:
-            await conversation.fail(error)
+            async with log:
+                await conversation.run_or_fail(endpoints)
+        except OSError as error:
+            conversation.error = conversation.error or StorageFailed(error)
+            conversation.ended_by = "failure"
     return Played(conversation.transcript(), conversation.error)
 
 
@@ -138,7 +150,12 @@ def _for_model(endpoint: Endpoint, model: str | None) -> Endpoint:
 def failure_of(error: Exception) -> Failure:
     """Return what a record keeps of an error."""
     stage = getattr(error, "failure_stage", "simulation_execution")
-    return Failure(stage=stage, error_type=type(error).__name__, message=str(error))
+    return Failure(
+        stage=stage,
+        error_type=type(error).__name__,
+        message=str(error),
+        fatal=getattr(error, "fatal", False),
+    )
 
 
 @dataclass
@@ -157,8 +174,18 @@ class _Conversation:
     last_words: Utterance | None = None
     models: tuple[str, str] = ("", "")
     schedule_errors_ms: list[float] = field(default_factory=list)
+    lag: LagGauge = field(default_factory=LagGauge)
     started: float = field(default_factory=time.perf_counter)
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+
+    async def run_or_fail(self, endpoints: Endpoints) -> None:
+        """Play to the end, or keep what ended the conversation before."""
+        try:
+            await self.run(endpoints)
+        except (InfraError, InvalidSimulation) as error:
+            await self.fail(error)
+        except OSError as error:
+            await self.fail(StorageFailed(error))
 
     async def run(self, endpoints: Endpoints) -> None:
         """Open both sessions, keep them open, and alternate."""
@@ -205,7 +232,8 @@ class _Conversation:
         self.current = turn
         await self._speak(session, turn)
         await self._listen(session, turn)
-        self.turns.append(await turn.finish(self.files))
+        await turn.save(self.files)
+        self.turns.append(turn.as_turn(self.files))
         self.current = None
         self._tell()
 
@@ -261,9 +289,11 @@ class _Conversation:
     async def fail(self, error: RealtimeEvalError) -> None:
         """Keep the error, and what there is of the turn that it broke."""
         self.error, self.ended_by = error, "failure"
-        if self.current is not None:
-            self.turns.append(await self.current.finish(self.files, failure_of(error)))
-            self.current = None
+        turn, self.current = self.current, None
+        if turn is not None:
+            with suppress(OSError):
+                await turn.save(self.files)
+            self.turns.append(turn.as_turn(self.files, failure_of(error)))
             self._tell()
 
     def _tell(self) -> None:
@@ -285,11 +315,11 @@ class _Conversation:
             event_log_path=self.files.relative(self.files.event_log),
             started_at=self.started_at,
             duration_ms=round((time.perf_counter() - self.started) * 1000, 3),
-            schedule_error=_schedule_error(self.schedule_errors_ms),
+            schedule_error=_schedule_error(self.schedule_errors_ms, self.lag),
         )
 
 
-def _schedule_error(errors_ms: list[float]) -> ScheduleError | None:
+def _schedule_error(errors_ms: list[float], lag: LagGauge) -> ScheduleError | None:
     """Summarise by how much chunks missed their deadlines; ``None`` without pacing."""
     if not errors_ms:
         return None
@@ -298,4 +328,9 @@ def _schedule_error(errors_ms: list[float]) -> ScheduleError | None:
     def percentile(q: float) -> float:
         return round(ordered[min(int(q * len(ordered)), len(ordered) - 1)], 3)
 
-    return ScheduleError(p50_ms=percentile(0.5), p99_ms=percentile(0.99), max_ms=ordered[-1])
+    return ScheduleError(
+        p50_ms=percentile(0.5),
+        p99_ms=percentile(0.99),
+        max_ms=round(ordered[-1], 3),
+        loop_lag_max_ms=round(lag.max_ms, 3),
+    )

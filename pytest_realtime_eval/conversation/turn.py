@@ -50,6 +50,7 @@ class TurnInProgress:
     Attributes:
         started: The conversation's start.
         spoken: The user's audio as it was streamed, padding included.
+        saved: Whether the audio was written.
     """
 
     index: int
@@ -62,13 +63,24 @@ class TurnInProgress:
     speech_ended: float = 0.0
     responses: list[Response] = field(default_factory=list)
     tool_outputs: list[ToolOutput] = field(default_factory=list)
+    saved: bool = False
 
-    async def finish(self, files: ConversationFiles, failure: Failure | None = None) -> Turn:
-        """Write the turn's audio, off the loop, and return the turn."""
+    async def save(self, files: ConversationFiles) -> None:
+        """Write the turn's audio, off the loop.
+
+        Raises:
+            OSError: It could not be written.
+        """
         user_path = files.audio(self.index, "user")
         assistant_path = files.audio(self.index, "assistant")
-        answer = b"".join(response.audio for response in self.responses)
-        await asyncio.to_thread(self._write, user_path, assistant_path, answer)
+        await asyncio.to_thread(self._write, user_path, assistant_path)
+        self.saved = True
+
+    def as_turn(self, files: ConversationFiles, failure: Failure | None = None) -> Turn:
+        """Return the turn as it stands."""
+        answer = self._answer()
+        user_path = files.relative(files.audio(self.index, "user"))
+        assistant_path = files.relative(files.audio(self.index, "assistant"))
         return Turn(
             index=self.index,
             user_text=self.utterance.text,
@@ -78,8 +90,8 @@ class TurnInProgress:
             latencies=self._latencies(),
             usage=sum((response.usage for response in self.responses), Usage()),
             simulator_usage=self.utterance.usage,
-            user_audio_path=files.relative(user_path) if self.spoken else None,
-            assistant_audio_path=files.relative(assistant_path) if answer else None,
+            user_audio_path=user_path if self.saved and self.spoken else None,
+            assistant_audio_path=assistant_path if self.saved and answer else None,
             user_started_ms=self._ms(self.speech_started),
             user_ended_ms=self._ms(self.speech_ended),
             assistant_started_ms=self._optional_ms(self._first_audio()),
@@ -89,10 +101,13 @@ class TurnInProgress:
             failure=failure,
         )
 
-    def _write(self, user_path: Path, assistant_path: Path, answer: bytes) -> None:
+    def _answer(self) -> bytes:
+        return b"".join(response.audio for response in self.responses)
+
+    def _write(self, user_path: Path, assistant_path: Path) -> None:
         if self.spoken:
             self.input.write_wav(user_path, self.spoken)
-        if answer:
+        if answer := self._answer():
             self.output.write_wav(assistant_path, answer)
 
     def _tool_calls(self) -> tuple[ToolCall, ...]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pytest_realtime_eval.conversation.files import ConversationFiles
 from pytest_realtime_eval.conversation.loop import Endpoints, Played, failure_of, play
 from pytest_realtime_eval.conversation.tools import ToolMocks
+from pytest_realtime_eval.execution.retries import is_worth_repeating, wait_before
 from pytest_realtime_eval.graders import conversation_outcome, grade
 from pytest_realtime_eval.reports.conversation import conversation_text
 from pytest_realtime_eval.reports.files import write_text
-from pytest_realtime_eval.schemas.results import EntryUsage, SimulationRecord
+from pytest_realtime_eval.schemas.results import Attempt, EntryUsage, SimulationRecord
 from pytest_realtime_eval.schemas.transcript import Usage
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_realtime_eval.conversation.setup import ConversationSetup
+    from pytest_realtime_eval.execution.lag import LagMonitor
     from pytest_realtime_eval.graders.judge import Judge
     from pytest_realtime_eval.pricing import PriceTable
     from pytest_realtime_eval.schemas.results import Outcome, Verdict
@@ -35,6 +38,7 @@ class SimulationJob:
         path: The simulation file, relative to the rootdir.
         name: Names the conversation's files.
         folder: The run's folder.
+        retries: How often a conversation is played again when the infrastructure failed.
     """
 
     nodeid: str
@@ -43,19 +47,30 @@ class SimulationJob:
     setup: ConversationSetup
     folder: Path
     prices: PriceTable
+    retries: int = 0
+    lag: LagMonitor | None = None
 
     async def play(
         self,
         endpoints: Endpoints,
         tools: ToolMocks | None = None,
         on_turn: Callable[[Turn], None] | None = None,
-    ) -> Played:
-        """Play the conversation; without ``tools`` the simulation's own mocks answer."""
-        files = ConversationFiles(self.folder, self.name)
+    ) -> tuple[Played, tuple[Attempt, ...]]:
+        """Play the conversation, again if the infrastructure failed.
+
+        Without ``tools`` the simulation's own mocks answer.
+        """
         mocks = tools or ToolMocks(self.setup.simulation.tool_mocks)
-        played = await play(self.setup, endpoints, mocks, files, on_turn)
-        await asyncio.to_thread(write_text, files.text, conversation_text(played.transcript))
-        return played
+        attempts: list[Attempt] = []
+        while True:
+            files = ConversationFiles(self.folder, self.name, len(attempts) + 1)
+            played = await play(self.setup, endpoints, mocks, files, on_turn, self.lag)
+            attempts.append(_attempt(files.attempt, played))
+            if files.attempt > self.retries or not is_worth_repeating(played.error):
+                break
+            await asyncio.sleep(wait_before(files.attempt + 1, played.error))
+        await _write_text(files, played.transcript)
+        return played, tuple(attempts)
 
     def record(self, **fields: object) -> SimulationRecord:
         """Return a record of this job with what is known before it is run."""
@@ -84,13 +99,37 @@ async def evaluate(
     on_turn: Callable[[Turn], None] | None = None,
 ) -> SimulationRecord:
     """Play a simulation, grade its transcript, and return its record."""
-    return await record_of(job, await job.play(endpoints, tools, on_turn), judge)
+    played, attempts = await job.play(endpoints, tools, on_turn)
+    return await record_of(job, played, attempts, judge)
 
 
-async def record_of(job: SimulationJob, played: Played, judge: Judge | None) -> SimulationRecord:
+def _attempt(number: int, played: Played) -> Attempt:
+    transcript = played.transcript
+    outcome, _ = conversation_outcome(transcript, ())
+    return Attempt(
+        number=number,
+        outcome=outcome,
+        failure=transcript.failure,
+        event_log_path=transcript.event_log_path,
+        duration_ms=transcript.duration_ms,
+    )
+
+
+async def _write_text(files: ConversationFiles, transcript: Transcript) -> None:
+    # What could not be written is in the record all the same.
+    with contextlib.suppress(OSError):
+        await asyncio.to_thread(write_text, files.text, conversation_text(transcript))
+
+
+async def record_of(
+    job: SimulationJob, played: Played, attempts: tuple[Attempt, ...], judge: Judge | None
+) -> SimulationRecord:
     """Grade a conversation that was played, and return its record."""
     transcript = played.transcript
     verdicts, outcome, reason = await _graded(job, transcript, judge)
+    if len(attempts) > 1:
+        last = attempts[-1].model_copy(update={"outcome": outcome})
+        attempts = (*attempts[:-1], last)
     return job.record(
         outcome=outcome,
         reason=reason,
@@ -102,6 +141,7 @@ async def record_of(job: SimulationJob, played: Played, judge: Judge | None) -> 
         duration_ms=transcript.duration_ms,
         cost_usd=_cost(job.prices, transcript, verdicts),
         failure=failure_of(played.error) if played.error else None,
+        attempts=attempts if len(attempts) > 1 else (),
     )
 
 

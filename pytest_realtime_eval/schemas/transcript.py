@@ -77,11 +77,16 @@ class Latencies(Record):
 
 
 class Failure(Record):
-    """Why a turn or a conversation did not get to its end."""
+    """Why a turn or a conversation did not get to its end.
+
+    Attributes:
+        fatal: Every other item would fail the same way (wrong credentials).
+    """
 
     stage: str
     error_type: str
     message: str
+    fatal: bool = False
 
 
 class ScheduleError(Record):

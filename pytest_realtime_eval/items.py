@@ -285,6 +285,9 @@ def conclude(item: EvalItem, record: AnyRecord) -> None:
     """
     from pytest_realtime_eval.reports.story import story
 
+    if record.failure is not None and record.failure.fatal:
+        # Every other item would fail in the same way: stop with one message.
+        item.session.shouldstop = record.failure.message
     if record.outcome == "failed":
         raise EvalFailed(story(record, item.runner.folder))
     if record.outcome in ("infra_error", "judge_error", "invalid_simulation"):

@@ -168,18 +168,37 @@ class Reporter:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Close the run: tables, thresholds, what was not graded, where the results lie."""
-        if self._assembly is None:
+        if not self._records:
             return
+        width = min(terminalreporter._tw.fullwidth, 120)  # pytest tells its width nowhere else
+        terminalreporter.section("evals")
+        for line in [*self._closing_lines(width), *self._notes]:
+            terminalreporter.write_line(line)
+        self._tell_github(terminalreporter)
+
+    def _closing_lines(self, width: int) -> list[str]:
+        if self._assembly is None:
+            return []
         from pytest_realtime_eval.reports.terminal import closing_lines
 
-        assembly = self._assembly
-        width = min(terminalreporter._tw.fullwidth, 120)
-        terminalreporter.section("evals")
+        found = self._assembly
         lines = closing_lines(
-            self._parsed(), assembly.summary, assembly.info, width=width, report=assembly.report
+            self._parsed(), found.summary, found.info, width=width, report=found.report
         )
-        for line in [*lines, *self._notes, *(f"ERROR: {text}" for text in assembly.problems)]:
+        return [*lines, *(f"ERROR: {problem}" for problem in found.problems)]
+
+    def _tell_github(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Annotate files and write the job summary, inside GitHub Actions."""
+        if os.environ.get("GITHUB_ACTIONS") != "true" or self._assembly is None:
+            return
+        from pytest_realtime_eval.reports.github import annotations, job_summary
+
+        records = self._parsed()
+        for line in annotations(records, self._options.rootdir):
             terminalreporter.write_line(line)
+        if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(job_summary(records, self._assembly.summary, self._assembly.info))
 
     def _shown(self) -> str:
         with contextlib.suppress(ValueError):

@@ -166,6 +166,9 @@ def _verdict(threshold: Threshold, measured: dict[str, Any]) -> Verdict:
 
 def _broken(error: InfraError) -> dict[str, Any]:
     failure = Failure(
-        stage=error.failure_stage, error_type=type(error).__name__, message=str(error)
+        stage=error.failure_stage,
+        error_type=type(error).__name__,
+        message=str(error),
+        fatal=error.fatal,
     )
     return {"outcome": "infra_error", "reason": str(error), "failure": failure}

@@ -23,6 +23,7 @@ from pytest_realtime_eval.schemas.results import SimulationRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from pytest_realtime_eval.reports.run_info import RunInfo
     from pytest_realtime_eval.schemas.results import AnyRecord, Outcome
@@ -68,6 +69,27 @@ def annotation(record: AnyRecord, line: int = 1) -> str | None:
     }
     listed = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
     return f"::{level} {listed}::{_data(message)}"
+
+
+def annotations(records: Sequence[AnyRecord], root: Path) -> Iterator[str]:
+    """Yield the workflow commands of a run, each at its item's line of its file.
+
+    Args:
+        records: The run's records; their paths are relative to ``root``.
+        root: The folder of the repository.
+    """
+    shown = 0
+    for record in records:
+        if record.outcome not in _LEVELS or shown == MOST_ANNOTATIONS:
+            continue
+        name = record.simulation_id if isinstance(record, SimulationRecord) else record.entry_id
+        try:
+            content = (root / record.path).read_text("utf-8", "replace")
+        except OSError:
+            content = ""
+        if found := annotation(record, line_of(content, name)):
+            shown += 1
+            yield found
 
 
 def line_of(content: str, name: str) -> int:

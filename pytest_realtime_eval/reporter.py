@@ -191,10 +191,10 @@ class Reporter:
         """Annotate files and write the job summary, inside GitHub Actions."""
         if os.environ.get("GITHUB_ACTIONS") != "true" or self._assembly is None:
             return
-        from pytest_realtime_eval.reports.github import annotations, job_summary
+        from pytest_realtime_eval.reports.github import job_summary, workflow_commands
 
         records = self._parsed()
-        for line in annotations(records, self._options.rootdir):
+        for line in workflow_commands(records, self._options.rootdir):
             terminalreporter.write_line(line)
         if path := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(path).open("a", encoding="utf-8") as file:

@@ -71,7 +71,7 @@ def annotation(record: AnyRecord, line: int = 1) -> str | None:
     return f"::{level} {listed}::{_data(message)}"
 
 
-def annotations(records: Sequence[AnyRecord], root: Path) -> Iterator[str]:
+def workflow_commands(records: Sequence[AnyRecord], root: Path) -> Iterator[str]:
     """Yield the workflow commands of a run, each at its item's line of its file.
 
     Args:

@@ -12,7 +12,7 @@ import base64
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
@@ -44,7 +44,7 @@ from pytest_realtime_eval.schemas.results import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     import jinja2
@@ -377,6 +377,7 @@ def _template() -> jinja2.Template:
         "plural": text.plural,
         "words": lambda name: str(name).replace("_", " "),
         "json": _json,
+        "json_lines": _json_lines,
         "link": _link,
         "interval": interval,
     }
@@ -415,6 +416,13 @@ def _hash(content: str) -> str:
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _json_lines(value: object) -> str:
+    """Write each element of a list on a line of its own."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "\n".join(map(_json, value)) or "[]"
+    return _json(value)
 
 
 def _link(path: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import textwrap
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -255,7 +254,7 @@ def _draw_grades(figure: Figure, graded: Mapping[str, pd.Series[Any]], note: str
 
 
 def _grade_grid(frame: pd.DataFrame, records: Sequence[AnyRecord]) -> Chart | None:
-    graders = list(_graded(frame, records))[:12]
+    graders = _most_used(_graded(frame, records), 12)
     if not graders:
         return None
     grades = frame.dropna(subset=["simulation_id"])
@@ -266,13 +265,21 @@ def _grade_grid(frame: pd.DataFrame, records: Sequence[AnyRecord]) -> Chart | No
     worst = grid.assign(mean=grid.mean(axis=1)).sort_values("mean", kind="stable")
     shown = worst.head(40).drop(columns="mean")
     note = f"the 40 lowest of {len(grid)} simulations" if len(grid) > 40 else "lowest first"
+    if (count := len(_graded(frame, records))) > len(graders):
+        note += f"; the {len(graders)} of {count} graders with the most grades"
     return Chart(
         "scores_by_simulation",
         "Grades by simulation",
         _grid_words(shown, graders),
-        _bars_height(len(shown), each=0.26) + 0.4,
+        _bars_height(len(shown), each=0.26) + (1.0 if len(graders) > 5 else 0.3),
         lambda figure: _draw_grid(figure, shown, graders, note),
     )
+
+
+def _most_used(graded: Mapping[str, pd.Series[Any]], count: int) -> list[str]:
+    """Return the graders with the most grades, in the run's order."""
+    most = sorted(graded, key=lambda grader: -len(graded[grader]))[:count]
+    return [grader for grader in graded if grader in most]
 
 
 def _grid_words(grid: pd.DataFrame, graders: Sequence[str]) -> str:
@@ -293,8 +300,12 @@ def _draw_grid(figure: Figure, grid: pd.DataFrame, graders: Sequence[str], note:
         for column, value in enumerate(values):
             axes.text(column, row, _grade_sign(value), ha="center", va="center", fontsize=9)
     axes.set_yticks(range(len(grid)), [_shorten(str(name)) for name in grid.index])
-    names = ["\n".join(textwrap.wrap(g.replace("_", " "), 14)[:3]) for g in graders]
-    axes.set_xticks(range(len(graders)), names, fontsize=8)
+    if len(graders) > 5:
+        names = [_shorten(grader, 24) for grader in graders]
+        axes.set_xticks(range(len(graders)), names, fontsize=8, rotation=40, ha="right",
+                        rotation_mode="anchor")  # fmt: skip
+    else:
+        axes.set_xticks(range(len(graders)), [_shorten(grader, 22) for grader in graders])
     axes.set_xticks([edge - 0.5 for edge in range(1, len(graders))], minor=True)
     axes.set_yticks([edge - 0.5 for edge in range(1, len(grid))], minor=True)
     axes.grid(which="minor", color="white", linewidth=1.5)

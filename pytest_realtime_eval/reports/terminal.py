@@ -201,36 +201,32 @@ def threshold_table(info: RunInfo, width: int = 80) -> list[str]:
 
 
 def not_graded(records: Sequence[AnyRecord], width: int = 80) -> list[str]:
-    """Say what has no verdict, and why; reasons that several items share stand once."""
-    missing: dict[tuple[str, str], list[str]] = defaultdict(list)
+    """Say what has no verdict, and why; what shares a reason stands under it."""
+    missing: dict[str, list[str]] = defaultdict(list)
     for record in records:
         if record.outcome in {"infra_error", "invalid_simulation", "skipped"}:
-            missing[_WORDS[record.outcome].lower(), record.reason].append(_name(record))
+            missing[record.reason].append(f"{_name(record)} ({_WORDS[record.outcome].lower()})")
         for verdict in record.verdicts:
             if verdict.status in {"ungraded", "error"}:
-                missing[f"{verdict.grader_id} ({verdict.type})", verdict.rationale].append(
-                    _name(record)
-                )
+                missing[verdict.rationale].append(f"{_name(record)} {verdict.grader_id}")
     most_first = sorted(missing.items(), key=lambda reason: -len(reason[1]))
-    lines = [
-        line
-        for (what, why), names in most_first[:20]
-        for line in wrap(
-            f"{_whose(names)}: {what}: {why or 'no reason given'}", width, "    ", "  "
-        )
-    ]
+    lines = [line for why, what in most_first[:20] for line in _reason(why, what, width)]
     if len(missing) > 20:
         lines.append(f"  ... and {len(missing) - 20} other reasons")
     return ["not graded:", *lines] if lines else []
 
 
+def _reason(why: str, what: Sequence[str], width: int) -> list[str]:
+    named = list(dict.fromkeys(what))
+    listed = ", ".join(named[:6]) + (f" and {len(named) - 6} more" if len(named) > 6 else "")
+    return [
+        *wrap(why or "no reason given", width, "  "),
+        *wrap(listed, width, "    "),
+    ]
+
+
 def _name(record: AnyRecord) -> str:
     return record.simulation_id if isinstance(record, SimulationRecord) else record.entry_id
-
-
-def _whose(names: Sequence[str]) -> str:
-    items = list(dict.fromkeys(names))
-    return ", ".join(items) if len(items) <= 3 else plural(len(items), "item")
 
 
 def totals(summary: Mapping[str, Any], info: RunInfo, width: int = 80) -> list[str]:

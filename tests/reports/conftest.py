@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -432,6 +433,14 @@ def _random_simulation(simulation_id: str, draw: random.Random) -> SimulationRec
     )
 
 
+@functools.cache
+def tone(duration_ms: float, pitch: float) -> bytes:
+    """Return PCM16 at 24 kHz that swells and fades, as speech does."""
+    seconds = np.arange(int(duration_ms * 24)) / 24000
+    loudness = np.abs(np.sin(2 * np.pi * 1.5 * seconds)) * 0.6
+    return (np.sin(2 * np.pi * pitch * seconds) * loudness * 32767).astype("<i2").tobytes()
+
+
 @pytest.fixture
 def write_audio() -> Callable[[list[AnyRecord], Path], None]:
     """Return a writer of the WAV files that records name."""
@@ -447,16 +456,13 @@ def write_audio() -> Callable[[list[AnyRecord], Path], None]:
     def write_wav(folder: Path, name: str | None, duration_ms: float, pitch: float) -> None:
         if name is None:
             return
-        seconds = np.arange(int(duration_ms * 24)) / 24000
-        loudness = np.abs(np.sin(2 * np.pi * 1.5 * seconds)) * 0.6
-        samples = (np.sin(2 * np.pi * pitch * seconds) * loudness * 32767).astype("<i2")
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with wave.open(str(path), "wb") as wav:
             wav.setnchannels(1)
             wav.setsampwidth(2)
             wav.setframerate(24000)
-            wav.writeframes(samples.tobytes())
+            wav.writeframes(tone(duration_ms, pitch))
 
     return write
 

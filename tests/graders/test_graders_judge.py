@@ -49,6 +49,9 @@ class FakeClient:
             raise reply
         return TextReply(reply, usage=USED, cost_usd=0.5) if isinstance(reply, str) else reply
 
+    async def aclose(self) -> None:
+        self.closed = True
+
 
 class NoSchema(FakeClient):
     """Refuses every request with a schema."""

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.graders.judge import Judge
     from pytest_realtime_eval.options import Options
 
-OPENAI_URL: Final = "https://api.openai.com/v1"
-DEFAULT_JUDGE_MODEL: Final = "gpt-4o"
 OPENAI_KEYS: Final = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY")
 
 
@@ -121,24 +119,16 @@ def describe(options: Options, environ: Mapping[str, str]) -> list[str]:
 
 def judge_name(options: Options, environ: Mapping[str, str]) -> str:
     """Return the model that judges where a grader names none; empty without a judge."""
+    from pytest_realtime_eval.graders.judge import DEFAULT_MODEL
+
     named: str | None = options.get("judge_model")
-    if options.get("judge_base_url"):
-        return named or DEFAULT_JUDGE_MODEL
-    return (named or DEFAULT_JUDGE_MODEL) if environ.get("OPENAI_API_KEY") else ""
+    if options.get("judge_base_url") or environ.get("OPENAI_API_KEY"):
+        return named or DEFAULT_MODEL
+    return ""
 
 
 def configured_judge(options: Options, environ: Mapping[str, str]) -> Judge | None:
-    """Return the judge, or ``None`` when there is no server to ask.
+    """Return the judge, or ``None`` when there is no server to ask."""
+    from pytest_realtime_eval.graders.judge import build_judge
 
-    The credential is ``EVAL_JUDGE_API_KEY``, else ``OPENAI_API_KEY``.
-    """
-    model = judge_name(options, environ)
-    if not model:
-        return None
-    from pytest_realtime_eval.graders.judge import Judge
-    from pytest_realtime_eval.text.client import ChatCompletions, Responses, TextClient, is_openai
-
-    url = options.get("judge_base_url") or environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    key = environ.get("EVAL_JUDGE_API_KEY") or environ.get("OPENAI_API_KEY", "")
-    dialect = Responses(url, key) if is_openai(url) else ChatCompletions(url, key)
-    return Judge(TextClient(dialect), model)
+    return build_judge(options.get("judge_model"), options.get("judge_base_url"), environ)

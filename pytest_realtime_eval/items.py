@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import pytest
 
-from pytest_realtime_eval.exceptions import RealtimeEvalError, VerdictFailed
+from pytest_realtime_eval.exceptions import (
+    ConfigurationError,
+    RealtimeEvalError,
+    VerdictFailed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -323,7 +327,11 @@ def _records_of_item(item: EvalItem, call: pytest.CallInfo[None]) -> list[AnyRec
         return records
     if call.excinfo is None or call.when == "teardown":
         return []
-    return [_record_without_work(item, call.excinfo.value, call.when)]
+    error = call.excinfo.value
+    if isinstance(error, ConfigurationError):
+        # No other item can do without what is missing: stop with one message.
+        item.session.shouldstop = str(error)
+    return [_record_without_work(item, error, call.when)]
 
 
 def _record_without_work(item: EvalItem, error: BaseException, when: str) -> AnyRecord:

@@ -64,17 +64,12 @@ def system_prompt(options: Options) -> str:
 def build_translator(
     options: Options, identity: RunIdentity, hook: MetricsHook, environ: Mapping[str, str]
 ) -> Translator:
-    """Return the model that translates, and how it is asked."""
+    """Return the model that translates, and what its translations are scored with."""
     from pytest_realtime_eval.execution.translate import Translator
     from pytest_realtime_eval.pricing import load_prices
 
-    get = options.get
-    source, model = open_text_source(options, identity, environ)
     return Translator(
-        source=source,
-        model=model,
-        temperature=get("temperature"),
-        max_tokens=get("max_tokens"),
+        source=open_text_source(options, identity, environ),
         system_prompt=system_prompt(options),
         metrics=metrics_of(hook),
         analyzer=_analyzer(options),
@@ -85,16 +80,28 @@ def build_translator(
 
 def open_text_source(
     options: Options, identity: RunIdentity, environ: Mapping[str, str]
-) -> tuple[TextSource, str]:
-    """Return the source of translations, and the model's name there."""
-    from pytest_realtime_eval.endpoints import embedded_process
-    from pytest_realtime_eval.text.client import ChatCompletions, TextClient
+) -> TextSource:
+    """Return the source of translations; starts the embedded endpoint if it is that."""
+    from pytest_realtime_eval.text.sources import text_source
 
+    get = options.get
     model = text_model(options, environ)
+    embedded = None
     if model == "embedded":
+        from pytest_realtime_eval.endpoints import embedded_process
+
         running = embedded_process(identity)
-        return TextClient(ChatCompletions(running.base_url, running.token)), model
-    raise NotImplementedError
+        embedded = (running.base_url, running.token)
+    return text_source(
+        model,
+        environ=environ,
+        base_url=get("base_url"),
+        embedded=embedded,
+        temperature=get("temperature"),
+        max_tokens=get("max_tokens"),
+        batch_size=get("batch_size"),
+        timeout_s=get("response_timeout"),
+    )
 
 
 def _analyzer(options: Options) -> Analyzer | None:

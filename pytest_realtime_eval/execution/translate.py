@@ -13,7 +13,6 @@ from pytest_realtime_eval.metrics.exact import exact_match
 from pytest_realtime_eval.schemas.results import EntryRecord, Verdict
 from pytest_realtime_eval.schemas.transcript import Failure
 from pytest_realtime_eval.text.prompts import translation_prompt
-from pytest_realtime_eval.text.request import TextRequest
 from pytest_realtime_eval.thresholds import evaluate
 
 if TYPE_CHECKING:
@@ -56,18 +55,14 @@ class EntryJob:
 
 @dataclass(frozen=True)
 class Translator:
-    """A model and how it is asked; the same for all entries of a run.
+    """A model, and what its translations are scored with; the same for all entries of a run.
 
     Attributes:
-        model: The model's name in requests.
         system_prompt: Replaces the default one; empty leaves that.
         entry_thresholds: What each entry must reach to pass.
     """
 
     source: TextSource
-    model: str
-    temperature: float
-    max_tokens: int | None
     system_prompt: str
     metrics: MetricRegistry
     analyzer: Analyzer | None
@@ -85,17 +80,11 @@ async def translate(job: EntryJob, dataset: Dataset, translator: Translator) -> 
     """Translate an entry, score the translation, and return its record."""
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     started = time.perf_counter()
-    request = TextRequest(
-        model=translator.model,
-        system=translator.system_prompt or translation_prompt(dataset),
-        user=job.entry.source,
-        temperature=translator.temperature,
-        max_tokens=translator.max_tokens,
-    )
+    system = translator.system_prompt or translation_prompt(dataset)
     # What is known when a later step breaks is kept.
     fields: dict[str, Any] = {}
     try:
-        reply = await translator.source.ask(request)
+        reply = await translator.source.translate(job.entry.source, system)
         fields |= _scored(job, reply, translator)
         fields |= await _accepted(fields["predicted"], translator.analyzer)
         fields |= _passed(fields, (*translator.entry_thresholds, *job.thresholds))
@@ -110,7 +99,7 @@ def _scored(job: EntryJob, reply: TextReply, translator: Translator) -> dict[str
     if not predicted:
         why = f": {reply.refusal}" if reply.refusal else ""
         raise InfraError(
-            f"{translator.model} answered nothing{why}",
+            f"{translator.source.slug} answered nothing{why}",
             failure_stage="empty_output",
             retryable=False,
         )
@@ -131,7 +120,7 @@ def _cost(reply: TextReply, translator: Translator) -> float | None:
     """Return what the API reported, else what the price table says."""
     if reply.cost_usd is not None:
         return reply.cost_usd
-    return translator.prices.text_cost(reply.model_id or translator.model, reply.usage)
+    return translator.prices.text_cost(reply.model_id or translator.source.slug, reply.usage)
 
 
 async def _accepted(predicted: str, analyzer: Analyzer | None) -> dict[str, Any]:

@@ -111,14 +111,14 @@ def run_simulation(
     runner = request.config.stash[RUNNER_KEY]
 
     async def run(path: str | Path, tool_mocks: ToolMocks | None = None) -> Transcript:
-        from pytest_realtime_eval.execution.evaluate import record_of
+        from pytest_realtime_eval.execution.evaluate import ungraded_record
 
         setup = _resolve(request, path)
         records = request.node.stash.setdefault(PLAYED_KEY, [])
         name = _file_name(request.node.name, setup.simulation.simulation_id, len(records))
         job = runner.simulation_job(request.node.nodeid, name, setup)
         played, attempts = await runner.run_in_loop(job.play, realtime_endpoints, tool_mocks)
-        records.append(await record_of(job, played, attempts, None))
+        records.append(ungraded_record(job, played, attempts))
         if played.error is not None:
             raise played.error
         return played.transcript

@@ -18,7 +18,7 @@ from pytest_realtime_eval.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from _pytest._code.code import ExceptionInfo, TerminalRepr
 
@@ -41,6 +41,7 @@ RUNNER_KEY: Final = pytest.StashKey["Runner"]()
 RECORDS_KEY: Final = pytest.StashKey[list["AnyRecord"]]()
 #: Records of the conversations that a Python test played.
 PLAYED_KEY: Final = pytest.StashKey[list["AnyRecord"]]()
+FAILED_KEY: Final = pytest.StashKey[bool]()
 TURNS_KEY: Final = pytest.StashKey["TurnListener"]()
 
 _FIXTURES_MODULE: Final = "pytest_realtime_eval.fixtures"
@@ -309,16 +310,30 @@ def attach_records(
     """
     if isinstance(item, EvalItem):
         records = _records_of_item(item, call)
-    elif call.when == "teardown":
-        records = item.stash.get(PLAYED_KEY, [])
     else:
-        return
+        records = _records_of_test(item, report)
     if records:
         report.eval_records = [  # type: ignore[attr-defined]  # ours
             record.model_dump(mode="json") for record in records
         ]
         if call.when == "call":
             report.duration = sum(record.duration_ms for record in records) / 1000
+
+
+def _records_of_test(item: pytest.Item, report: pytest.TestReport) -> Sequence[AnyRecord]:
+    """Return what a Python test played, once its outcome is known: it is the grader."""
+    played = item.stash.get(PLAYED_KEY, [])
+    if report.when == "call":
+        item.stash[FAILED_KEY] = report.failed
+    if report.when != "teardown":
+        return []
+    outcome = "failed" if item.stash.get(FAILED_KEY, True) else "passed"
+    return [
+        record.model_copy(update={"outcome": outcome, "reason": ""})
+        if record.outcome == "ungraded"
+        else record
+        for record in played
+    ]
 
 
 def _records_of_item(item: EvalItem, call: pytest.CallInfo[None]) -> list[AnyRecord]:

@@ -36,7 +36,7 @@ class SimulationJob:
     Attributes:
         nodeid: pytest's id of the item.
         path: The simulation file, relative to the rootdir.
-        name: Names the conversation's files.
+        name: Names the conversation, and its files, within the run.
         folder: The run's folder.
         retries: How often a conversation is played again when the infrastructure failed.
     """
@@ -78,7 +78,7 @@ class SimulationJob:
         known: dict[str, object] = {
             "nodeid": self.nodeid,
             "path": self.path,
-            "simulation_id": simulation.simulation_id,
+            "simulation_id": self.name,
             "scenario": simulation.scenario,
             "tags": tuple(simulation.tags),
             "assistant_model": self.setup.assistant_model or "",
@@ -127,9 +127,26 @@ async def record_of(
     """Grade a conversation that was played, and return its record."""
     transcript = played.transcript
     verdicts, outcome, reason = await _graded(job, transcript, judge)
-    if len(attempts) > 1:
-        last = attempts[-1].model_copy(update={"outcome": outcome})
-        attempts = (*attempts[:-1], last)
+    return _record(job, played, attempts, verdicts, outcome, reason)
+
+
+def ungraded_record(
+    job: SimulationJob, played: Played, attempts: tuple[Attempt, ...]
+) -> SimulationRecord:
+    """Return the record of a conversation whose grader is the Python test that played it."""
+    return _record(job, played, attempts, (), *conversation_outcome(played.transcript, ()))
+
+
+def _record(
+    job: SimulationJob,
+    played: Played,
+    attempts: tuple[Attempt, ...],
+    verdicts: tuple[Verdict, ...],
+    outcome: Outcome,
+    reason: str,
+) -> SimulationRecord:
+    transcript = played.transcript
+    last = attempts[-1].model_copy(update={"outcome": outcome})
     return job.record(
         outcome=outcome,
         reason=reason,
@@ -141,7 +158,7 @@ async def record_of(
         duration_ms=transcript.duration_ms,
         cost_usd=_cost(job.prices, transcript, verdicts),
         failure=failure_of(played.error) if played.error else None,
-        attempts=attempts if len(attempts) > 1 else (),
+        attempts=(*attempts[:-1], last) if len(attempts) > 1 else (),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_realtime_eval.graders import json_path
 from pytest_realtime_eval.graders.base import Grader, GradingCase, Level
-from pytest_realtime_eval.graders.judge import Judge, JudgeGrader, build_judge
+from pytest_realtime_eval.graders.judge import Judge, JudgeGrader
 from pytest_realtime_eval.graders.rules import RuleGrader
 from pytest_realtime_eval.schemas.simulation import JudgeGrader as JudgeSpec
 
@@ -24,7 +24,6 @@ __all__ = [
     "Judge",
     "Level",
     "build_graders",
-    "build_judge",
     "conversation_outcome",
     "grade",
 ]

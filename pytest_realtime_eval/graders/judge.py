@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_realtime_eval.exceptions import ConfigurationError, InfraError, JudgeError
+from pytest_realtime_eval.exceptions import InfraError, JudgeError
 from pytest_realtime_eval.graders.base import Finding, GradingCase, Level, verdict
 from pytest_realtime_eval.schemas.transcript import Usage
 from pytest_realtime_eval.text.request import JsonSchema, RequestRefused, TextRequest
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.schemas.results import Verdict
     from pytest_realtime_eval.schemas.simulation import JudgeGrader as JudgeSpec
     from pytest_realtime_eval.schemas.transcript import Turn
-    from pytest_realtime_eval.text.client import Retries
     from pytest_realtime_eval.text.request import TextReply
 
     class Asks(Protocol):
@@ -45,23 +44,12 @@ if TYPE_CHECKING:
             ...
 
 
-__all__ = [
-    "DEFAULT_MODEL",
-    "NO_JUDGE",
-    "PROMPTS",
-    "Judge",
-    "JudgeGrader",
-    "build_judge",
-    "fingerprint",
-]
+__all__ = ["NO_JUDGE", "PROMPTS", "Judge", "JudgeGrader", "fingerprint"]
 
 NO_JUDGE: Final = (
     "no judge is configured: set OPENAI_API_KEY, or --eval-judge-base-url and "
     "--eval-judge-model for another server"
 )
-
-#: Judges at OpenAI where no other model is named.
-DEFAULT_MODEL: Final = "gpt-5-mini"
 
 _RULES: Final = """\
 You judge conversations between a user and a voice assistant. You are given a criterion \
@@ -356,46 +344,3 @@ def _turn(turn: Turn) -> dict[str, Any]:
         "tool_outputs": outputs,
         "assistant": turn.assistant_text,
     }
-
-
-def build_judge(
-    model: str | None,
-    base_url: str | None,
-    environ: Mapping[str, str],
-    *,
-    overrides: bool = False,
-    timeout_s: float = 60.0,
-    retries: Retries | None = None,
-) -> Judge | None:
-    """Return the judge that options and environment name.
-
-    OpenAI is asked through its Responses API, every other server through chat
-    completions.
-
-    Args:
-        model: `DEFAULT_MODEL` if it is ``None`` and OpenAI is asked.
-        base_url: The server; else OpenAI (``OPENAI_BASE_URL`` honoured), if there is a key.
-        environ: Where keys are looked up.
-        overrides: The model also judges for graders that name their own.
-        timeout_s: The longest that one attempt may take.
-        retries: How often and how long the server is asked again.
-
-    Returns:
-        ``None`` when there is neither a server nor a key.
-
-    Raises:
-        ConfigurationError: A server that is not OpenAI needs a model.
-    """
-    from pytest_realtime_eval.text.client import ChatCompletions, Responses, TextClient, is_openai
-    from pytest_realtime_eval.text.sources import key_for, openai_base_url
-
-    if base_url is None:
-        if not environ.get("OPENAI_API_KEY"):
-            return None
-        base_url = openai_base_url(environ)
-    openai = is_openai(base_url)
-    if model is None and not openai:
-        raise ConfigurationError("a judge that is not OpenAI's needs --eval-judge-model")
-    dialect = (Responses if openai else ChatCompletions)(base_url, key_for(base_url, environ))
-    client = TextClient(dialect, timeout_s=timeout_s, retries=retries)
-    return Judge(client, model or DEFAULT_MODEL, overrides=overrides)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.graders.judge import Judge
     from pytest_realtime_eval.options import Options
 
+#: Judges where nothing names a model.
+DEFAULT_JUDGE_MODEL: Final = "gpt-5-mini"
 OPENAI_KEYS: Final = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY")
 
 
@@ -119,16 +121,29 @@ def describe(options: Options, environ: Mapping[str, str]) -> list[str]:
 
 def judge_name(options: Options, environ: Mapping[str, str]) -> str:
     """Return the model that judges where a grader names none; empty without a judge."""
-    from pytest_realtime_eval.graders.judge import DEFAULT_MODEL
-
     named: str | None = options.get("judge_model")
     if options.get("judge_base_url") or environ.get("OPENAI_API_KEY"):
-        return named or DEFAULT_MODEL
+        return named or DEFAULT_JUDGE_MODEL
     return ""
 
 
 def configured_judge(options: Options, environ: Mapping[str, str]) -> Judge | None:
-    """Return the judge, or ``None`` when there is no server to ask."""
-    from pytest_realtime_eval.graders.judge import build_judge
+    """Return the judge, or ``None`` when there is no server to ask.
 
-    return build_judge(options.get("judge_model"), options.get("judge_base_url"), environ)
+    OpenAI is asked through its Responses API, every other server through chat completions.
+
+    Raises:
+        ConfigurationError: A server that is not OpenAI's needs a model.
+    """
+    from pytest_realtime_eval.graders.judge import Judge
+    from pytest_realtime_eval.text.client import ChatCompletions, Responses, TextClient, is_openai
+    from pytest_realtime_eval.text.sources import key_for, openai_base_url
+
+    model = judge_name(options, environ)
+    if not model:
+        return None
+    url = options.get("judge_base_url") or openai_base_url(environ)
+    if not is_openai(url) and not options.get("judge_model"):
+        raise ConfigurationError("a judge that is not OpenAI's needs --eval-judge-model")
+    dialect = (Responses if is_openai(url) else ChatCompletions)(url, key_for(url, environ))
+    return Judge(TextClient(dialect), model)

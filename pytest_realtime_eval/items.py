@@ -18,7 +18,7 @@ from pytest_realtime_eval.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from _pytest._code.code import ExceptionInfo, TerminalRepr
 
@@ -320,7 +320,7 @@ def attach_records(
             report.duration = sum(record.duration_ms for record in records) / 1000
 
 
-def _records_of_test(item: pytest.Item, report: pytest.TestReport) -> Sequence[AnyRecord]:
+def _records_of_test(item: pytest.Item, report: pytest.TestReport) -> list[AnyRecord]:
     """Return what a Python test played, once its outcome is known: it is the grader."""
     played = item.stash.get(PLAYED_KEY, [])
     if report.when == "call":

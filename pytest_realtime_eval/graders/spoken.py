@@ -204,8 +204,9 @@ class Speech:
         target = "".join(character for character in value.casefold() if character.isalnum())
         return bool(target) and any(
             self._spells(target, at, single)
-            for at in range(len(self._units))
-            if self._may_start(at)
+            for at, unit in enumerate(self._units)
+            # No identifier starts with a separator, and there may be thousands of them.
+            if unit.text not in _SEPARATORS and self._may_start(at)
         )
 
     def _may_start(self, at: int) -> bool:

@@ -87,6 +87,9 @@ class Reporter:
         if self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._file = (self._folder / "records.jsonl").open("a", encoding="utf-8")
+            # What is wrong with the settings is told at the end.
+            with contextlib.suppress(RealtimeEvalError):
+                self._store(0.0)
         for record in records:
             self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
         self._file.flush()
@@ -100,6 +103,13 @@ class Reporter:
                 self._file.close()
                 self._assembly = self._assemble_or_note()
                 session.exitstatus = self._exit_status(session)
+
+    def _store(self, elapsed: float) -> None:
+        """Write what the run is, so that its folder can be made from its records alone."""
+        from pytest_realtime_eval.reports.stored import store
+        from pytest_realtime_eval.settings import stored_run
+
+        store(stored_run(self._options, self._identity, elapsed, os.environ), self._folder)
 
     def _assemble_or_note(self) -> Assembly | None:
         """Assemble the run's folder; whatever goes wrong, the records are safe on disk."""
@@ -119,6 +129,7 @@ class Reporter:
         records = self._parsed()
         self._remember_durations(records)
         elapsed = time.perf_counter() - self._started
+        self._store(elapsed)
         info = run_info(self._options, self._identity, elapsed, os.environ)
         settings = assembly_settings(
             self._config.hook, self._options, self._identity, elapsed, os.environ

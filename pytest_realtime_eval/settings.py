@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.metrics.fst import Analyzer
     from pytest_realtime_eval.metrics.registry import MetricRegistry
     from pytest_realtime_eval.options import Options
+    from pytest_realtime_eval.schemas.stored_run import StoredRun
     from pytest_realtime_eval.text.sources import TextSource
     from pytest_realtime_eval.thresholds import Threshold
 
@@ -165,24 +166,44 @@ def assembly_settings(
 ) -> AssemblySettings:
     """Return what shapes the run's folder beside its records."""
     get = options.get
-    model = text_model(options, environ)
-    facts = CardFacts(
-        model_slug=model,
-        condition=get("condition"),
-        started_at=identity.started_at,
-        elapsed_seconds=round(elapsed, 3),
-        temperature=get("temperature"),
-        config=_card_config(options, model),
-        run_id=identity.uid,
-    )
     return AssemblySettings(
         rootdir=options.rootdir,
-        facts=facts,
+        facts=_card_facts(options, identity, elapsed, environ),
         metrics=metrics_of(hook),
         system_prompt=system_prompt(options),
         thresholds=run_thresholds(options),
         plots=not get("skip_plots"),
         report=not get("skip_report"),
+    )
+
+
+def stored_run(
+    options: Options, identity: RunIdentity, elapsed: float, environ: Mapping[str, str]
+) -> StoredRun:
+    """Return what run.json says of a run."""
+    from pytest_realtime_eval.reports.stored import described
+
+    return described(
+        run_info(options, identity, elapsed, environ),
+        _card_facts(options, identity, elapsed, environ),
+        rootdir=options.rootdir,
+        system_prompt=system_prompt(options),
+        thresholds=run_thresholds(options),
+    )
+
+
+def _card_facts(
+    options: Options, identity: RunIdentity, elapsed: float, environ: Mapping[str, str]
+) -> CardFacts:
+    model = text_model(options, environ)
+    return CardFacts(
+        model_slug=model,
+        condition=options.get("condition"),
+        started_at=identity.started_at,
+        elapsed_seconds=round(elapsed, 3),
+        temperature=options.get("temperature"),
+        config=_card_config(options, model),
+        run_id=identity.uid,
     )
 
 

@@ -206,7 +206,7 @@ class Speech:
             self._spells(target, at, single)
             for at, unit in enumerate(self._units)
             # No identifier starts with a separator, and there may be thousands of them.
-            if unit.text not in _SEPARATORS and self._may_start(at)
+            if all(_spellings(unit)) and self._may_start(at)
         )
 
     def _may_start(self, at: int) -> bool:

@@ -10,7 +10,7 @@ from pytest_realtime_eval.conversation.turn import TurnInProgress, Wire
 from pytest_realtime_eval.conversation.user import Utterance
 from pytest_realtime_eval.realtime.audio import AudioFormat
 from pytest_realtime_eval.realtime.protocol import Response
-from pytest_realtime_eval.schemas.transcript import Failure, Latencies, ToolCall, Usage
+from pytest_realtime_eval.schemas.transcript import Failure, Latencies, ToolCall, Turn, Usage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +54,13 @@ def in_progress(*responses: Response) -> TurnInProgress:
     )
 
 
+async def finished(
+    turn: TurnInProgress, files: ConversationFiles, failure: Failure | None = None
+) -> Turn:
+    await turn.save(files)
+    return turn.as_turn(files, failure)
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> ConversationFiles:
     return ConversationFiles(tmp_path, "sim_x")
@@ -63,7 +70,7 @@ def files(tmp_path: Path) -> ConversationFiles:
 async def test_a_turn_sums_up_its_responses(files: ConversationFiles) -> None:
     calls = response(audio=b"", transcript="", function_calls=(CALL,), first_audio_at=None)
     answer = response(requested_at=11.0, first_audio_at=11.25, first_text_at=11.2, done_at=11.5)
-    turn = await in_progress(calls, answer).finish(files)
+    turn = await finished(in_progress(calls, answer), files)
     assert (turn.index, turn.user_text, turn.assistant_text) == (3, "Hello", "Yes.")
     assert turn.tool_calls == (CALL,)
     assert turn.usage.output_tokens == 6
@@ -81,7 +88,7 @@ async def test_a_turn_that_broke_before_any_answer_keeps_what_the_user_said(
     files: ConversationFiles,
 ) -> None:
     failure = Failure(stage="connection", error_type="ConnectionFailed", message="gone")
-    turn = await in_progress().finish(files, failure)
+    turn = await finished(in_progress(), files, failure)
     assert turn.failure == failure
     assert turn.latencies == Latencies()
     assert turn.assistant_audio_path is None
@@ -93,9 +100,21 @@ async def test_a_turn_that_broke_before_any_answer_keeps_what_the_user_said(
 
 @pytest.mark.asyncio
 async def test_an_answer_in_writing_counts_as_what_was_said(files: ConversationFiles) -> None:
-    turn = await in_progress(response(audio=b"", transcript="", text=" In writing. ")).finish(files)
+    written = response(audio=b"", transcript="", text=" In writing. ")
+    turn = await finished(in_progress(written), files)
     assert turn.assistant_text == "In writing."
     assert turn.assistant_audio_path is None
+
+
+@pytest.mark.asyncio
+async def test_audio_that_could_not_be_written_has_no_path(files: ConversationFiles) -> None:
+    (files.folder / "audio").write_text("a file where the folder should be")
+    turn = in_progress(response())
+    with pytest.raises(OSError, match="audio"):
+        await turn.save(files)
+    kept = turn.as_turn(files)
+    assert (kept.user_audio_path, kept.assistant_audio_path) == (None, None)
+    assert (kept.assistant_text, kept.user_audio_ms) == ("Yes.", 100)
 
 
 def test_audio_of_another_form_is_converted() -> None:

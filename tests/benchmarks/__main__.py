@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.measurements import MEASUREMENTS, QUICK, Sizes
+from tests.benchmarks.measurements import MEASUREMENTS, QUICK, Sizes, warm_up
 from tests.benchmarks.processes import CommandFailed
 from tests.benchmarks.table import Row, as_json, as_table, medians
 
@@ -25,6 +25,7 @@ def main() -> int:
     rows: list[Row] = []
     failures: list[str] = []
     with tempfile.TemporaryDirectory(prefix="realtime-eval-bench-") as work:
+        warm_up(Path(work))
         for run in range(args.runs):
             for number in args.only:
                 _say(f"run {run + 1} of {args.runs}, measurement {number}")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tests.benchmarks import suites
 from tests.benchmarks.processes import (
+    COMPANIONS,
+    PLUGIN,
     ROOT,
     Server,
     Taken,
@@ -103,6 +105,12 @@ def bare(
     command += [f"--{name}={value}" for name, value in options.items()]
     taken = run([*command, *more], folder.parent)
     return taken, json.loads(taken.output)
+
+
+def warm_up(work: Path) -> None:
+    """Play one conversation and time nothing: bytecode is cached, files have been read."""
+    with canned_server(turns=1) as server:
+        conversations(server, suites.simulations(work / "warm", 1, _TALK), 1)
 
 
 # 1. CPU for each minute of conversation audio
@@ -348,22 +356,26 @@ def memory(work: Path, sizes: Sizes) -> Iterator[Row]:
 
 def start_up(work: Path, sizes: Sizes) -> Iterator[Row]:
     """Compare a pytest run of one empty test with the plugin and without."""
-    folder = suites.plain_tests(suites.fresh(work / "empty"), 1)
+    folder = suites.plain_tests(work / "empty", 1)
     (folder / "evals").rmdir()
-    without = ["-p", "no:pytest_realtime_eval.plugin"]
-    taken: dict[bool, list[Taken]] = {True: [], False: []}
+    kinds = {
+        "the plugin": (*COMPANIONS, PLUGIN),
+        "without the plugin": COMPANIONS,
+        "without any plugin": (),
+    }
+    taken: dict[str, list[Taken]] = {kind: [] for kind in kinds}
     for _ in range(sizes.starts):
-        for is_there in (True, False):
-            more = [] if is_there else without
-            taken[is_there].append(run(pytest_command(*more), folder))
+        for kind, plugins in kinds.items():
+            taken[kind].append(run(pytest_command(plugins=plugins), folder))
     for name in ("wall", "cpu"):
-        seconds = [
-            statistics.median(getattr(one, f"{name}_s") for one in taken[is_there])
-            for is_there in (True, False)
-        ]
-        aim = 1.05 if name == "wall" else None
-        what = f"pytest with one empty test: {name}"
-        yield Row(6, what, seconds[0], "s", "without the plugin", seconds[1], aim)
+        seconds = {
+            kind: statistics.median(getattr(one, f"{name}_s") for one in runs)
+            for kind, runs in taken.items()
+        }
+        ours = seconds.pop("the plugin")
+        for kind, theirs in seconds.items():
+            aim = 1.05 if (name, kind) == ("wall", "without the plugin") else None
+            yield Row(6, f"pytest with one empty test: {name}", ours, "s", kind, theirs, aim)
 
 
 MEASUREMENTS: dict[int, Callable[[Path, Sizes], Iterator[Row]]] = {

@@ -25,8 +25,19 @@ ROOT: Final = Path(__file__).parents[2]
 _CANNED: Final = ROOT / "tests" / "servers" / "canned.py"
 #: No measured command may take longer, s.
 _LONGEST: Final = 600
-#: Of the environment, what would change a measured run.
-_REMOVED: Final = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "OPENROUTER_API_KEY", "CI")
+#: Of the environment, what would change a measured run. Without cached bytecode pytest
+#: rewrites the assertions of every plugin in every run.
+_REMOVED: Final = (
+    "AZURE_OPENAI_API_KEY",
+    "CI",
+    "OPENAI_API_KEY",
+    "OPENROUTER_API_KEY",
+    "PYTHONDONTWRITEBYTECODE",
+)
+#: What is loaded: the plugin, and those that it brings into an environment. Other plugins
+#: of the environment would cost every run the same.
+PLUGIN: Final = "pytest_realtime_eval.plugin"
+COMPANIONS: Final = ("anyio.pytest_plugin", "pytest_asyncio.plugin", "xdist.plugin")
 
 
 class CommandFailed(Exception):
@@ -72,7 +83,7 @@ def _start(command: Sequence[str], folder: Path, output: IO[str]) -> int:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
     for name in _REMOVED:
         environ.pop(name, None)
-    environ["PYTHONPATH"] = str(ROOT)
+    environ |= {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     process = subprocess.Popen(  # noqa: S603 - our own commands
         command, cwd=folder, env=environ, stdout=output, stderr=output, stdin=subprocess.DEVNULL
     )
@@ -124,9 +135,10 @@ def canned_server(**scenario: object) -> Iterator[Server]:
             server.statistics |= json.loads(process.stdout.readline() or "{}")
 
 
-def pytest_command(*arguments: str) -> list[str]:
-    """Return a pytest run without the plugins that would change what is measured."""
-    return [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", *arguments]
+def pytest_command(*arguments: str, plugins: Sequence[str] = (*COMPANIONS, PLUGIN)) -> list[str]:
+    """Return a pytest run that loads these plugins alone."""
+    loaded = [word for plugin in plugins for word in ("-p", plugin)]
+    return [sys.executable, "-m", "pytest", "-q", *loaded, *arguments]
 
 
 def records(folder: Path) -> list[dict[str, Any]]:

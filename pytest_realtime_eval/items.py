@@ -6,6 +6,8 @@ and plugins work on them without knowing them.
 
 from __future__ import annotations
 
+import contextlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -86,6 +88,11 @@ class EvalItem(pytest.Function):
         raise NotImplementedError
 
     @property
+    def content_key(self) -> str:
+        """The hash of all that shapes the item's result."""
+        raise NotImplementedError
+
+    @property
     def could_start_ahead(self) -> bool:
         """Whether no fixture of the item has to be made for it alone."""
         return all(
@@ -134,6 +141,11 @@ class EvalItem(pytest.Function):
         return self.path, 0, self.name
 
 
+def mark_name(text: str) -> str:
+    """Return what `-m` can say and pytest takes as a mark: no spaces, no leading underscore."""
+    return re.sub(r"[^\w.+-]+", "_", text).lstrip("_") or "unnamed"
+
+
 def is_eval_id(nodeid: str) -> bool:
     """Whether a node id is that of an eval; for processes that have ids and no items."""
     return nodeid.partition("::")[0].endswith(".json")
@@ -160,7 +172,7 @@ class SimulationItem(EvalItem):
         self.conversation = conversation
         self.add_marker("simulation")
         for tag in conversation.simulation.tags:
-            self.add_marker(tag)
+            self.add_marker(mark_name(tag))
 
     async def evaluate(self, values: dict[str, Any]) -> AnyRecord:
         """Play the simulation and grade it."""
@@ -185,6 +197,11 @@ class SimulationItem(EvalItem):
     def empty_record(self, **fields: Any) -> SimulationRecord:  # noqa: ANN401 - fields of the record
         """Return a record of a conversation that was not played."""
         return self._job().record(**fields)
+
+    @property
+    def content_key(self) -> str:
+        """The hash of all that shapes the conversation and its grading."""
+        return self.runner.simulation_key(self.conversation)
 
     def _job(self) -> SimulationJob:
         name = self.conversation.simulation.simulation_id
@@ -230,11 +247,23 @@ class EntryItem(EvalItem):
         """Return a record of an entry that was not translated."""
         return self._job().record(**fields)
 
+    @property
+    def content_key(self) -> str:
+        """The hash of all that shapes the translation and its scores."""
+        return self.runner.entry_key(self.dataset, self.entry)
+
     def _job(self) -> EntryJob:
         from pytest_realtime_eval.execution.translate import EntryJob
 
         path = self.nodeid.partition("::")[0]
-        return EntryJob(self.nodeid, path, self.dataset.id, self.entry, self.thresholds)
+        return EntryJob(
+            nodeid=self.nodeid,
+            path=path,
+            dataset_id=self.dataset.id,
+            entry=self.entry,
+            content_key=self.content_key,
+            thresholds=self.thresholds,
+        )
 
 
 class TurnListener:
@@ -255,10 +284,15 @@ def play_simulation(
     item: SimulationItem = request.node
     values = {"realtime_endpoints": realtime_endpoints, "tool_mocks": tool_mocks, "judge": judge}
     record = item.runner.run(item, values)
-    for verdict in record.verdicts:
-        _report_verdict(subtests, verdict)
-    # Only now: the reports of the subtests must not carry the record too.
+    # Until then the reports are those of subtests, which carry no record.
+    item.stash[RECORDS_KEY] = []
+    # With -x the first failing subtest raises through; the item's own story says it all.
+    with contextlib.suppress(VerdictFailed, EvalBroken):
+        for verdict in record.verdicts:
+            _report_verdict(subtests, verdict)
     item.stash[RECORDS_KEY] = [record]
+    if unusable := getattr(judge, "unusable", ""):
+        item.session.shouldstop = unusable
     conclude(item, record)
 
 
@@ -337,8 +371,10 @@ def _records_of_test(item: pytest.Item, report: pytest.TestReport) -> list[AnyRe
 
 
 def _records_of_item(item: EvalItem, call: pytest.CallInfo[None]) -> list[AnyRecord]:
-    if records := item.stash.get(RECORDS_KEY, None):
-        del item.stash[RECORDS_KEY]
+    records = item.stash.get(RECORDS_KEY, None)
+    if records is not None:
+        if records:
+            del item.stash[RECORDS_KEY]
         return records
     if call.excinfo is None or call.when == "teardown":
         return []

@@ -157,6 +157,12 @@ OPTIONS: Final = (
         metavar="N",
     ),
     Option(
+        "resume",
+        "take up an interrupted run: results that are there are kept, the rest runs "
+        "(a run's name, or last)",
+        metavar="RUN",
+    ),
+    Option(
         "retries",
         "further attempts of a conversation whose infrastructure failed",
         _count,

@@ -83,16 +83,35 @@ class Reporter:
             self._keep(report.nodeid, records)
 
     def _keep(self, nodeid: str, records: list[dict[str, Any]]) -> None:
-        self._records[nodeid] = records
         if self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True)
+            if self._identity.resumes:
+                self._take_up()
             self._file = (self._folder / "records.jsonl").open("a", encoding="utf-8")
             # What is wrong with the settings is told at the end.
             with contextlib.suppress(RealtimeEvalError):
                 self._store(0.0)
+        self._records[nodeid] = records
         for record in records:
-            self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            if not record.get("resumed"):
+                self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
         self._file.flush()
+
+    def _take_up(self) -> None:
+        """Begin with the records of the run that is resumed, without its unfinished line."""
+        from pytest_realtime_eval.reports.stored import RECORDS, read_records
+
+        for record in read_records(self._folder / RECORDS):
+            self._records.setdefault(record.nodeid, []).append(record.model_dump(mode="json"))
+        self._write_records()
+
+    def _write_records(self) -> None:
+        from pytest_realtime_eval.reports.files import write_text
+        from pytest_realtime_eval.reports.stored import RECORDS
+
+        records = (record for records in self._records.values() for record in records)
+        lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        write_text(self._folder / RECORDS, "".join(lines))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -101,6 +120,8 @@ class Reporter:
             stack.callback(self._shut_endpoint_down)
             if self._file is not None:
                 self._file.close()
+                if self._identity.resumes:
+                    self._write_records()
                 self._assembly = self._assemble_or_note()
                 session.exitstatus = self._exit_status(session)
 

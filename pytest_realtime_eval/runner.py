@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.items import EvalItem
     from pytest_realtime_eval.options import Options
     from pytest_realtime_eval.pricing import PriceTable
+    from pytest_realtime_eval.schemas.dataset import Dataset, Entry
     from pytest_realtime_eval.schemas.results import AnyRecord
     from pytest_realtime_eval.settings import MetricsHook
 
@@ -74,10 +75,31 @@ class Runner:
             self._upcoming.extend(new)
 
     def run(self, item: EvalItem, values: dict[str, Any]) -> AnyRecord:
-        """Return the item's record, from what was started ahead or by running it now."""
+        """Return the item's record: kept from the run that is resumed, started ahead, or new."""
+        if kept := self._kept(item):
+            return kept
         self._announce()
         self._announced.discard(item.nodeid)
         return self._lane(item).take(item.nodeid, partial(item.evaluate, values))
+
+    def _kept(self, item: EvalItem) -> AnyRecord | None:
+        """Return the result that the resumed run has of an item, if it still stands for it."""
+        from pytest_realtime_eval.schemas.results import RESULT_OUTCOMES
+
+        record = self._earlier.get(item.nodeid)
+        if record is None or record.outcome not in RESULT_OUTCOMES:
+            return None
+        if record.content_key != item.content_key:
+            return None
+        return record.model_copy(update={"resumed": True})
+
+    @cached_property
+    def _earlier(self) -> dict[str, AnyRecord]:
+        if not self.identity.resumes:
+            return {}
+        from pytest_realtime_eval.reports.stored import RECORDS, read_records
+
+        return {record.nodeid: record for record in read_records(self.folder / RECORDS)}
 
     def _lane(self, item: EvalItem) -> Lane[AnyRecord]:
         if item.lane not in self._lanes:
@@ -95,7 +117,7 @@ class Runner:
         later: list[EvalItem] = []
         while self._upcoming and len(self._announced) < _LEAD:
             item = self._upcoming.popleft()
-            values = None if _may_not_run(item) else item.values_ahead()
+            values = None if _may_not_run(item) or self._kept(item) else item.values_ahead()
             if values is None:
                 later.append(item)
                 continue
@@ -142,9 +164,49 @@ class Runner:
             setup=setup,
             folder=self.folder,
             prices=self.prices,
+            content_key=self.simulation_key(setup),
             retries=self.options.get("retries"),
             lag=self._lag,
         )
+
+    def simulation_key(self, setup: ConversationSetup) -> str:
+        """Return the hash of all that shapes a simulation's result in this run."""
+        from pytest_realtime_eval.endpoints import endpoint_name, judge_name
+        from pytest_realtime_eval.execution.content_key import content_key, simulation_key
+
+        model = judge_name(self.options, os.environ)
+        judge = {"model": model, "url": self.options.get("judge_base_url")} if model else None
+        endpoint = endpoint_name(self.options, os.environ)
+        return content_key({"key": simulation_key(setup, judge), "endpoint": endpoint})
+
+    def entry_key(self, dataset: Dataset, entry: Entry) -> str:
+        """Return the hash of all that shapes an entry's result in this run."""
+        from pytest_realtime_eval.execution.content_key import (
+            content_key,
+            entry_key,
+            request_content,
+        )
+        from pytest_realtime_eval.text.prompts import translation_prompt
+
+        get, (model, system, thresholds) = self.options.get, self._translation
+        request = request_content(
+            entry.source,
+            system or translation_prompt(dataset),
+            model,
+            get("temperature"),
+            get("max_tokens"),
+        )
+        scored = {"fst_analyzer": get("fst_analyzer"), "thresholds": thresholds}
+        key = entry_key(dataset, entry, request)
+        return content_key({"key": key, "server": get("base_url"), **scored})
+
+    @cached_property
+    def _translation(self) -> tuple[str, str, list[str]]:
+        """The model, the system prompt and the thresholds that entries are translated with."""
+        from pytest_realtime_eval.settings import entry_thresholds, system_prompt, text_model
+
+        thresholds = [str(threshold) for threshold in entry_thresholds(self.options)]
+        return text_model(self.options, os.environ), system_prompt(self.options), thresholds
 
     @cached_property
     def _lag(self) -> LagMonitor:

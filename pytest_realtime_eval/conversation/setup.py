@@ -7,7 +7,8 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_realtime_eval.exceptions import FileError
+from pytest_realtime_eval.exceptions import ConfigurationError, FileError
+from pytest_realtime_eval.graders import build_graders
 from pytest_realtime_eval.schemas.document import read_bytes, read_json, read_text
 from pytest_realtime_eval.schemas.tools import validate_tools
 
@@ -101,6 +102,7 @@ def resolve(
         FileError: A prompt or tools file is missing or wrong, or a format does not fit.
     """
     files = _Files(path, options)
+    _check_graders(simulation, path)
     audio = simulation.audio
     input_format = options.get("input_audio_format", audio.input_format)
     output_format = options.get("output_audio_format", audio.output_format)
@@ -127,6 +129,13 @@ def resolve(
     if setup.chunk_ms > MAX_CHUNK_MS:
         raise FileError(path, f"must be at most {MAX_CHUNK_MS}", "$.audio.chunk_ms")
     return replace(setup, file_hashes=tuple(sorted(files.hashes.items())))
+
+
+def _check_graders(simulation: Simulation, path: Path) -> None:
+    try:
+        build_graders(simulation, None)
+    except ConfigurationError as error:
+        raise FileError(path, str(error), "$.graders") from error
 
 
 class _Files:

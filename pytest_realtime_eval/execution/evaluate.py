@@ -47,6 +47,7 @@ class SimulationJob:
     setup: ConversationSetup
     folder: Path
     prices: PriceTable
+    content_key: str = ""
     retries: int = 0
     lag: LagMonitor | None = None
 
@@ -78,6 +79,7 @@ class SimulationJob:
         known: dict[str, object] = {
             "nodeid": self.nodeid,
             "path": self.path,
+            "content_key": self.content_key,
             "simulation_id": self.name,
             "scenario": simulation.scenario,
             "tags": tuple(simulation.tags),

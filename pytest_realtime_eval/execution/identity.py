@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_realtime_eval.exceptions import ConfigurationError
+from pytest_realtime_eval.exceptions import ConfigurationError, FileError
 
 if TYPE_CHECKING:
     from pytest_realtime_eval.options import Options
@@ -25,6 +25,7 @@ class RunIdentity:
         started_at: ISO 8601, UTC.
         uid: UUID v4.
         controller_pid: The process that owns the run.
+        resumes: Whether the run was begun by an earlier process.
     """
 
     run_id: str
@@ -32,6 +33,7 @@ class RunIdentity:
     started_at: str
     uid: str
     controller_pid: int
+    resumes: bool = False
 
     @property
     def path(self) -> Path:
@@ -44,13 +46,16 @@ class RunIdentity:
 
 
 def new_run(options: Options) -> RunIdentity:
-    """Name a new run.
+    """Name a new run, or the one that is taken up again.
 
     Raises:
-        ConfigurationError: The named run exists, or its name cannot be a folder's.
+        ConfigurationError: The named run exists, or its name cannot be a folder's; or
+            there is no run to take up.
     """
     now = datetime.now(UTC)
     results = options.path("results_dir") or options.rootdir / "results"
+    if resumed := options.get("resume"):
+        return _resumed(resumed, results)
     named = options.get("run_name")
     run_id = _checked(named, results) if named else _from_time(now, results)
     return RunIdentity(
@@ -60,6 +65,33 @@ def new_run(options: Options) -> RunIdentity:
         uid=str(uuid.uuid4()),
         controller_pid=os.getpid(),
     )
+
+
+def _resumed(name: str, results: Path) -> RunIdentity:
+    """Return the identity of a run that is on disk."""
+    from pytest_realtime_eval.reports.stored import load_run
+
+    folder = _latest(results) if name == "last" else results / name
+    try:
+        run = load_run(folder).stored
+    except FileError as error:
+        raise ConfigurationError(f"--eval-resume: {error}") from error
+    return RunIdentity(
+        run_id=folder.name,
+        folder=str(folder),
+        started_at=run.started_at,
+        uid=run.card.run_id,
+        controller_pid=os.getpid(),
+        resumes=True,
+    )
+
+
+def _latest(results: Path) -> Path:
+    """Return the run that was written to last."""
+    records = sorted(results.glob("*/records.jsonl"), key=lambda path: path.stat().st_mtime)
+    if not records:
+        raise ConfigurationError(f"--eval-resume: there is no run in {results}")
+    return records[-1].parent
 
 
 def _from_time(now: datetime, results: Path) -> str:

@@ -35,6 +35,7 @@ class EntryJob:
     path: str
     dataset_id: str
     entry: Entry
+    content_key: str = ""
     thresholds: tuple[Threshold, ...] = ()
 
     def record(self, **fields: Any) -> EntryRecord:  # noqa: ANN401 - fields of the record
@@ -43,6 +44,7 @@ class EntryJob:
         return EntryRecord(
             nodeid=self.nodeid,
             path=self.path,
+            content_key=self.content_key,
             dataset_id=self.dataset_id,
             entry_id=entry.id,
             source=entry.source,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import pytest
 
 from pytest_realtime_eval.exceptions import FileError
-from pytest_realtime_eval.items import EntryItem, SimulationItem, play_simulation, translate_entry
+from pytest_realtime_eval.items import (
+    EntryItem,
+    SimulationItem,
+    mark_name,
+    play_simulation,
+    translate_entry,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +41,7 @@ class EvalCollection:
         self.options = options
         self.named = named
         self._places: dict[tuple[str, str], Path] = {}
+        self._collectors: dict[Path, SimulationFile] = {}
         self._broken_files = 0
 
     def claims(self, path: Path) -> bool:
@@ -75,6 +81,10 @@ class EvalCollection:
             problem = f"{name!r} is the id of {owner} too; ids name the run's files"
             raise FileError(path, problem, place)
 
+    def is_collected_by(self, collector: SimulationFile) -> bool:
+        """Whether a simulation is this collector's, and not that of one that came before."""
+        return self._collectors.setdefault(collector.path.resolve(), collector) is collector
+
     def count_broken_file(self) -> None:
         """Take note of a file that cannot be used."""
         self._broken_files += 1
@@ -93,10 +103,11 @@ class EvalCollection:
         if named is not None:
             yield named
             return
-        yield from (path for path in self.named if path.suffix == ".csv")
         for folder in self.options.paths:
             if folder.is_dir():
                 yield from sorted(folder.rglob("*.csv"))
+        # Later rows replace earlier ones.
+        yield from sorted(path for path in self.named if path.suffix == ".csv")
 
     def beyond_max_examples(self, items: list[pytest.Item]) -> list[pytest.Item]:
         """Return the simulations behind the first ``--eval-max-examples``."""
@@ -134,8 +145,8 @@ def is_simulation_name(path: Path) -> bool:
     return path.name.startswith("sim_") and path.suffix == ".json"
 
 
-class EvalFile(pytest.File):
-    """A file of users; what is wrong with it is shown as its message alone."""
+class EvalCollector(pytest.Collector):
+    """Collects what users wrote; what is wrong with it is shown as its message alone."""
 
     @property
     def collection(self) -> EvalCollection:
@@ -153,6 +164,10 @@ class EvalFile(pytest.File):
         return super().repr_failure(excinfo)
 
 
+class EvalFile(EvalCollector, pytest.File):
+    """A file of evals."""
+
+
 class SimulationFile(EvalFile):
     """One simulation file: one item."""
 
@@ -165,7 +180,8 @@ class SimulationFile(EvalFile):
         from pytest_realtime_eval.conversation.setup import resolve
         from pytest_realtime_eval.schemas.simulation import load_simulation
 
-        if self.collection.is_left_out(self.path):
+        collection = self.collection
+        if collection.is_left_out(self.path) or not collection.is_collected_by(self):
             return
         simulation = load_simulation(self.path)
         self.collection.settle_id(simulation.simulation_id, self.path, "$.simulation_id")
@@ -182,8 +198,22 @@ class SimulationFile(EvalFile):
         yield item
 
 
-class IndexFile(EvalFile):
-    """An index: collects the simulations that pytest does not find by their own names."""
+class IndexFile(EvalCollector):
+    """An index: collects the simulations that pytest does not find by their own names.
+
+    No `pytest.File`: those in which nothing failed are passed over by ``--lf``, and what
+    fails stands in the files that an index names.
+    """
+
+    @classmethod
+    def from_parent(  # type: ignore[override]  # narrowed, as pytest's own nodes do
+        cls, parent: pytest.Collector, *, path: Path
+    ) -> Self:
+        """Return the collector of an index, with a file's id."""
+        folder = "" if parent.nodeid in ("", ".") else f"{parent.nodeid}/"
+        nodeid = f"{folder}{path.name}"
+        made: Self = super().from_parent(parent, name=path.name, path=path, nodeid=nodeid)
+        return made
 
     def collect(self) -> Iterator[pytest.Collector]:
         """Yield a collector for each row whose file is not collected anyway.
@@ -270,8 +300,7 @@ class _Marks:
         if not name:
             return []
         if name not in self._made:
-            # What `-m` can say: no spaces, and no leading underscore, which marks refuse.
-            word = re.sub(r"[^\w.:+-]+", "_", name).lstrip("_") or "unnamed"
+            word = mark_name(name)
             self._config.addinivalue_line("markers", f"{word}: of a dataset")
             self._made[name] = getattr(pytest.mark, word)
         return [self._made[name]]
@@ -280,4 +309,4 @@ class _Marks:
 def _register_tags(config: pytest.Config, tags: list[str]) -> None:
     """Make a file's tags known marks, so that --strict-markers accepts them."""
     for tag in tags:
-        config.addinivalue_line("markers", f"{tag}: tag of a simulation")
+        config.addinivalue_line("markers", f"{mark_name(tag)}: tag of a simulation")

@@ -6,6 +6,8 @@ environment that it is installed in.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -21,7 +23,6 @@ from pytest_realtime_eval.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
     from pytest_realtime_eval.options import Options
 
@@ -90,7 +91,9 @@ def _named_files(config: pytest.Config) -> frozenset[Path]:
     """Return the JSON and CSV files that stand on the command line."""
     names = (argument.partition("::")[0] for argument in config.args)
     folder = config.invocation_params.dir
-    return frozenset(folder / name for name in names if name.endswith((".json", ".csv")))
+    return frozenset(
+        Path(os.path.normpath(folder / name)) for name in names if name.endswith((".json", ".csv"))
+    )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -106,8 +109,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return parent.config.stash[COLLECTION_KEY].collector(file_path, parent)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Play no more simulations than ``--eval-max-examples``."""
+    """Play no more simulations than ``--eval-max-examples``, of those that -k and -m chose."""
     collection = config.stash[COLLECTION_KEY]
     if left_out := collection.beyond_max_examples(items):
         config.hook.pytest_deselected(items=left_out)

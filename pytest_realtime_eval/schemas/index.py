@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 from pytest_realtime_eval.exceptions import FileError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 REQUIRED: Final = ("simulation_id", "simulation_path")
 _TRUE: Final = {"", "1", "true", "yes", "y", "on"}
@@ -110,7 +109,8 @@ def _row(index: Path, number: int, values: dict[Any, Any]) -> IndexRow:
 def _simulation_path(index: Path, name: str, place: str) -> Path:
     if not name or "\0" in name:
         raise FileError(index, "has no simulation_path", place)
-    path = index.parent / name
+    # Without `..`, so that a file has one name however many indexes list it.
+    path = Path(os.path.normpath(index.parent / name))
     if not path.is_file():
         raise FileError(index, f"no file {name!r} beside the index", place)
     return path

@@ -1,10 +1,12 @@
 """Every error of the project, in one tree.
 
 * :exc:`RealtimeEvalError`
+    * :exc:`BudgetReached`: the run has cost what it may
     * :exc:`CardError`: a run card does not hold, or a leaderboard refused it
     * :exc:`ConfigurationError`: an option, a setting or a missing extra
     * :exc:`FileError`: a file that users brought cannot be used
     * :exc:`InfraError`: the endpoint, the network or the quota failed, not the model
+        * :exc:`CassetteError`: there is no recording of this, or it is of something else
         * :exc:`ConnectionFailed`: no session could be opened, or it broke
         * :exc:`ProtocolError`: what arrived is not the protocol
         * :exc:`ResponseFailed`: the server ended a response with an error
@@ -23,7 +25,9 @@ from __future__ import annotations
 from pathlib import Path
 
 __all__ = [
+    "BudgetReached",
     "CardError",
+    "CassetteError",
     "ConfigurationError",
     "ConnectionFailed",
     "FileError",
@@ -45,6 +49,17 @@ class RealtimeEvalError(Exception):
 
 class ConfigurationError(RealtimeEvalError):
     """An option, an environment variable or an installation is not usable as it is."""
+
+
+class BudgetReached(RealtimeEvalError):
+    """The run has cost what it may, so nothing more is started."""
+
+    failure_stage = "budget"
+
+    def __init__(self, limit_usd: float) -> None:
+        super().__init__(
+            f"not started: the run has cost the ${limit_usd:g} that --eval-max-cost-usd allows"
+        )
 
 
 class CardError(RealtimeEvalError):
@@ -74,6 +89,7 @@ class InfraError(RealtimeEvalError):
         retryable: Whether another attempt could succeed.
         retry_after: Seconds the server asked to wait, if it did.
         fatal: Whether every other item would fail the same way (wrong credentials).
+        throttled: Whether the server said that it is asked too often, which concerns all.
     """
 
     failure_stage = "connection"
@@ -86,6 +102,7 @@ class InfraError(RealtimeEvalError):
         retryable: bool = True,
         retry_after: float | None = None,
         fatal: bool = False,
+        throttled: bool = False,
     ) -> None:
         super().__init__(message)
         if failure_stage is not None:
@@ -93,6 +110,16 @@ class InfraError(RealtimeEvalError):
         self.retryable = retryable
         self.retry_after = retry_after
         self.fatal = fatal
+        self.throttled = throttled
+
+
+class CassetteError(InfraError):
+    """There is no recording to replay, or what is replayed is not what was recorded."""
+
+    failure_stage = "cassette"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retryable=False)
 
 
 class ConnectionFailed(InfraError):

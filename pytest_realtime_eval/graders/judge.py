@@ -149,6 +149,19 @@ class Judge:
         self._temperature: Final = temperature
         self._without_schema: set[str] = set()
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What shapes this judge's questions, as plain JSON: arguments of the class."""
+        return {
+            "model": self.model,
+            "overrides": self._overrides,
+            "temperature": self._temperature,
+        }
+
+    def with_client(self, client: Asks) -> Judge:
+        """Return the same judge behind another client."""
+        return Judge(client, self.model, overrides=self._overrides, temperature=self._temperature)
+
     def model_for(self, spec: JudgeSpec) -> str:
         """Return the model that judges for this grader."""
         return self.model if self._overrides else spec.model or self.model

@@ -64,6 +64,16 @@ def test_audio_that_was_sent_faster_than_it_lasts_does_not_overlap(
     assert clips[2].start_ms - clips[1].end_ms == 40
 
 
+def test_a_caller_who_starts_before_the_answer_is_done_is_heard_after_it(
+    passed: SimulationRecord,
+) -> None:
+    assert passed.transcript
+    first, second = passed.transcript.turns
+    early = second.model_copy(update={"user_started_ms": 5000.0, "user_ended_ms": 7000.0})
+    clips = timeline(passed.transcript.model_copy(update={"turns": (first, early)})).clips
+    assert clips[2].start_ms == clips[1].end_ms == 5400.0
+
+
 def test_tool_calls_stand_between_question_and_answer(passed: SimulationRecord) -> None:
     (mark,) = line_of(passed).tool_marks
     assert mark.turn_index == 1

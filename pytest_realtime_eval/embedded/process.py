@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import secrets
-import select
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from filelock import FileLock
 
 from pytest_realtime_eval.exceptions import ConfigurationError, ConnectionFailed
+from pytest_realtime_eval.processes import is_running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -200,28 +200,5 @@ def _request(process: EmbeddedProcess, method: str, path: str) -> bool:
 
 def _wait_until_gone(process: EmbeddedProcess) -> None:
     deadline = time.monotonic() + _STOP_SECONDS
-    while time.monotonic() < deadline and _is_running(process.pid):
+    while time.monotonic() < deadline and is_running(process.pid):
         time.sleep(0.01)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        # Unlike a signal, this does not take a process for alive whose end nobody has
-        # asked for yet: in a container the first process may never ask.
-        descriptor = os.pidfd_open(pid)
-    except AttributeError:
-        return _takes_signals(pid)
-    except OSError:
-        return False
-    try:
-        return not select.select([descriptor], [], [], 0)[0]
-    finally:
-        os.close(descriptor)
-
-
-def _takes_signals(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True

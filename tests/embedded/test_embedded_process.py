@@ -24,6 +24,7 @@ from pytest_realtime_eval.embedded.process import (
     shut_down,
 )
 from pytest_realtime_eval.exceptions import ConfigurationError, ConnectionFailed
+from pytest_realtime_eval.processes import is_running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,10 +35,6 @@ def rendezvous(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "run" / "embedded.json"
     yield path
     shut_down(path)
-
-
-def is_running(pid: int) -> bool:
-    return process_module._is_running(pid)
 
 
 def wait_until_gone(pid: int) -> None:

@@ -159,6 +159,27 @@ async def test_the_disk_is_written_by_another_thread_and_lines_do_not_pile_up(
     assert len(lines(log.path)) == 4000
 
 
+async def test_lines_that_come_during_a_write_wait_for_a_batch_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    write = os.write
+
+    def counted(descriptor: int, data: bytes) -> int:
+        sizes.append(len(data))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(event_log, "_BATCH", 10_000)
+    monkeypatch.setattr(event_log, "_FLUSH_AFTER", 60.0)
+    monkeypatch.setattr(os, "write", counted)
+    async with EventLog(tmp_path / "log.jsonl") as log:
+        for _ in range(1000):
+            log.source("a").sent_audio(b"A" * 1280, 0.0)
+            await asyncio.sleep(0.0001)
+    # All but what is left at the end.
+    assert min(sizes[:-1]) >= 10_000
+
+
 async def test_lines_reach_the_disk_while_the_conversation_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -327,12 +327,12 @@ def render(
     """Return the page; ``calls`` are paths of whole calls by simulation id."""
     pictures = list(_pictures(records, info))
     page = Page(info, summary, records, pictures, calls or {}, baseline)
-    style, script = _asset("report.css"), _asset("report.js")
-    return _template().render(
+    style, script = asset("report.css"), asset("report.js")
+    return template("report.html.j2").render(
         page=page,
-        style=_trusted(style),
-        script=_trusted(script),
-        policy=_policy(style, script),
+        style=trusted(style),
+        script=trusted(script),
+        policy=policy(style, script),
         signs=SIGNS,
         outcomes=get_args(Outcome),
         bar_height=BAR_HEIGHT,
@@ -358,11 +358,12 @@ def _pictures(records: Sequence[AnyRecord], info: RunInfo) -> Iterator[Picture]:
             yield Picture(chart.title, chart.alt, f"data:image/png;base64,{encoded}")
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """Return a template of this package, with the filters that pages need."""
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_asset),
+        loader=jinja2.FunctionLoader(asset),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -381,26 +382,28 @@ def _template() -> jinja2.Template:
         "link": _link,
         "interval": interval,
     }
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return a file that lies beside the templates."""
     return (resources.files(__package__) / "templates" / name).read_text(encoding="utf-8")
 
 
-def _trusted(asset: str) -> object:
+def trusted(content: str) -> object:
+    """Mark the content of an asset, and of nothing else, as HTML."""
     import markupsafe
 
-    return markupsafe.Markup(asset)  # noqa: S704 - files of this package
+    return markupsafe.Markup(content)  # noqa: S704 - files of this package
 
 
-def _policy(style: str, script: str) -> str:
+def policy(style: str, script: str = "") -> str:
     """Return the page's Content-Security-Policy; pages on disk are not ``'self'`` everywhere."""
     return "; ".join(
         [
             "default-src 'none'",
             f"style-src '{_hash(style)}'",
-            f"script-src '{_hash(script)}'",
+            f"script-src '{_hash(script)}'" if script else "script-src 'none'",
             "img-src data:",
             "media-src 'self' file:",
             "base-uri 'none'",

@@ -232,11 +232,11 @@ class IndexFile(EvalCollector):
             yield BrokenRow.from_parent(self, name=problem.place, problem=problem)
 
 
-class BrokenRow(EvalFile):
+class BrokenRow(EvalCollector):
     """A row of an index that cannot be used."""
 
     def __init__(self, *, problem: FileError, **kwargs: Any) -> None:  # noqa: ANN401 - pytest's own
-        super().__init__(path=problem.path, **kwargs)
+        super().__init__(**kwargs)
         self._problem = problem
 
     def collect(self) -> Iterator[pytest.Item]:

@@ -95,17 +95,23 @@ def _rendezvous(identity: RunIdentity) -> Path:
 
 
 def endpoint_name(options: Options, environ: Mapping[str, str]) -> str:
-    """Return the endpoint's name for reports; empty when there is none."""
+    """Return the endpoint's name for reports, a URL without credentials; empty without one."""
     try:
-        return choose_endpoint(options, environ)
+        return _shown(choose_endpoint(options, environ))
     except ConfigurationError:
         return ""
+
+
+def _shown(endpoint: str) -> str:
+    from pytest_realtime_eval.realtime.endpoint import without_credentials
+
+    return without_credentials(endpoint) if "://" in endpoint else endpoint
 
 
 def describe(options: Options, environ: Mapping[str, str]) -> list[str]:
     """Return what the report header says of endpoint, models and judge."""
     try:
-        endpoint = choose_endpoint(options, environ)
+        endpoint = _shown(choose_endpoint(options, environ))
     except ConfigurationError as error:
         endpoint = f"none ({error})"
     if endpoint == "embedded":

@@ -60,6 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _start(config: pytest.Config, options: Options) -> None:
+    if (index := options.path("data_csv")) is not None and not index.is_file():
+        raise ConfigurationError(f"--eval-data-csv: no file {index}")
     worker_input = getattr(config, "workerinput", None)
     if worker_input is None:
         identity = new_run(options)

@@ -50,6 +50,13 @@ def _number(text: str) -> float:
     return value
 
 
+def _sessions(text: str) -> int:
+    value = int(text)
+    if value < 2:
+        raise ValueError("must be 2 or more: a conversation has two sessions")
+    return value
+
+
 def _switch(text: str) -> bool:
     states = {"1": True, "true": True, "yes": True, "on": True}
     states |= {"0": False, "false": False, "no": False, "off": False}
@@ -169,6 +176,26 @@ OPTIONS: Final = (
         2,
         metavar="N",
     ),
+    Option(
+        "rate-limit",
+        "sessions opened, and text requests sent, per minute in the whole run",
+        _positive_int,
+        metavar="N",
+    ),
+    Option("max-sessions", "sessions open at once in the whole run", _sessions, metavar="N"),
+    Option(
+        "max-cost-usd",
+        "start nothing more once the run has cost that much; the exit status is 1 then",
+        _positive_float,
+        metavar="USD",
+    ),
+    Option(
+        "max-lag-ms",
+        "mark conversations whose audio was sent later than that (99th percentile)",
+        _positive_float,
+        50.0,
+        metavar="MS",
+    ),
     Option("condition", "label of the experiment in run cards", default="baseline"),
     Option("temperature", "sampling temperature of translations", _number, 0.3, metavar="T"),
     Option("max-tokens", "tokens of a translation at most", _positive_int, metavar="N"),
@@ -184,6 +211,12 @@ OPTIONS: Final = (
         "what the run must reach, such as 'chrf_plus_plus>=40'; repeatable",
         many=True,
         metavar="CONDITION",
+    ),
+    Option(
+        "baseline",
+        "run (its name, its folder) or run card that this run is compared with; gives the "
+        "summary its count of regressions",
+        metavar="RUN",
     ),
     Option("submit", "post the run cards to the leaderboard", _switch, False),
     Option("leaderboard-url", "where run cards are posted", metavar="URL"),

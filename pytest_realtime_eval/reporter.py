@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_realtime_eval.exceptions import ConfigurationError, RealtimeEvalError
+from pytest_realtime_eval.exceptions import ConfigurationError, FileError, RealtimeEvalError
 from pytest_realtime_eval.execution.identity import check_writable
 from pytest_realtime_eval.items import is_eval_id
 
@@ -63,8 +64,18 @@ class Reporter:
         if self._has_eval_folder():
             try:
                 check_writable(self._folder)
-            except ConfigurationError as error:
+                self._check_baseline()
+            except (ConfigurationError, FileError) as error:
                 raise pytest.UsageError(str(error)) from error
+
+    def _check_baseline(self) -> None:
+        """Read the baseline once, so that a run is not played for want of it."""
+        if self._options.get("baseline"):
+            from pytest_realtime_eval.compare.side import load_side
+            from pytest_realtime_eval.settings import baseline_path
+
+            if path := baseline_path(self._options):
+                load_side(path)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the records that a report carries, or that a crashed worker left missing."""
@@ -160,7 +171,9 @@ class Reporter:
     def _parsed(self) -> list[AnyRecord]:
         from pytest_realtime_eval.schemas.results import parse_record
 
-        return [parse_record(data) for records in self._records.values() for data in records]
+        # In one order, whichever worker was first.
+        nodeids = sorted(self._records, key=_natural)
+        return [parse_record(data) for nodeid in nodeids for data in self._records[nodeid]]
 
     def _remember_durations(self, records: list[AnyRecord]) -> None:
         """Keep how long simulations took, for the division of the next run."""
@@ -217,6 +230,10 @@ class Reporter:
         lines = closing_lines(
             self._parsed(), found.summary, found.info, width=width, report=found.report
         )
+        if found.comparison:
+            from pytest_realtime_eval.compare.show import short_lines
+
+            lines = [*short_lines(found.comparison, width), "", *lines]
         return [*lines, *(f"ERROR: {problem}" for problem in found.problems)]
 
     def _tell_github(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -257,6 +274,12 @@ def last_durations(config: pytest.Config) -> dict[str, float]:
 def _cache(config: pytest.Config) -> pytest.Cache | None:
     # Missing with -p no:cacheprovider, which the annotation does not know.
     return getattr(config, "cache", None)
+
+
+def _natural(nodeid: str) -> list[tuple[int, str]]:
+    """Return a key that sorts ``entry-2`` before ``entry-10``."""
+    parts = re.split(r"(\d+)", nodeid)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _worker_crashed(report: pytest.TestReport) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pytest_realtime_eval.conversation.setup import DEFAULT_MODEL, PCM_RATE_HZ
+from pytest_realtime_eval.exceptions import ConfigurationError
 from pytest_realtime_eval.reports.assemble import AssemblySettings
 from pytest_realtime_eval.reports.run_info import RunInfo
 from pytest_realtime_eval.run_card.build import CardFacts
@@ -13,6 +14,7 @@ from pytest_realtime_eval.thresholds import is_entry_threshold, parse_thresholds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pytest_realtime_eval.execution.identity import RunIdentity
     from pytest_realtime_eval.execution.translate import Translator
@@ -174,6 +176,28 @@ def assembly_settings(
         thresholds=run_thresholds(options),
         plots=not get("skip_plots"),
         report=not get("skip_report"),
+        baseline=baseline_path(options),
+    )
+
+
+def baseline_path(options: Options) -> Path | None:
+    """Return the run or run card that the run is compared with.
+
+    Raises:
+        ConfigurationError: There is none of that name.
+    """
+    if not (named := options.get("baseline")):
+        return None
+    results = options.path("results_dir") or options.rootdir / "results"
+    places: tuple[Path, ...] = (options.rootdir / named, results / named)
+    for place in places:
+        if (place / "records.jsonl").is_file() or (place / "run_cards").is_dir():
+            return place
+        if place.is_file():
+            return place
+    looked = " and ".join(str(place) for place in places)
+    raise ConfigurationError(
+        f"--eval-baseline: no run and no run card {named!r}; looked at {looked}"
     )
 
 

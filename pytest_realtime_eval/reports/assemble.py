@@ -16,6 +16,7 @@ from pytest_realtime_eval.reports.run_info import ThresholdCheck
 from pytest_realtime_eval.reports.summary import summarise
 from pytest_realtime_eval.reports.table import results_frame, write_csv
 from pytest_realtime_eval.schemas.dataset import load_dataset
+from pytest_realtime_eval.schemas.document import read_json
 from pytest_realtime_eval.schemas.results import EntryRecord, SimulationRecord
 from pytest_realtime_eval.text.prompts import translation_prompt
 from pytest_realtime_eval.thresholds import evaluate, is_entry_threshold, parse_thresholds
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from pytest_realtime_eval.compare.comparison import Comparison
     from pytest_realtime_eval.metrics.registry import MetricRegistry
+    from pytest_realtime_eval.reports.html import Baseline
     from pytest_realtime_eval.reports.run_info import RunInfo
     from pytest_realtime_eval.run_card.build import CardFacts
     from pytest_realtime_eval.schemas.dataset import Dataset
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 #: Hold unless the user sets another limit for the same name: what broke is never
 #: tolerated silently.
 DEFAULT_THRESHOLDS: Final = ("infra_errors<=0", "judge_errors<=0")
+#: The card of all simulations; those of datasets are named by the dataset's id.
+_SUITE: Final = "simulations"
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Assembly:
         info: The run, with dataset scores and checked thresholds filled in.
         cards: The run cards' files.
         problems: Thresholds that cannot be checked, and datasets that are gone.
+        comparison: What changed against the baseline, when there is one.
     """
 
     summary: dict[str, Any]
@@ -51,6 +57,7 @@ class Assembly:
     cards: tuple[Path, ...]
     problems: tuple[str, ...]
     report: Path | None = None
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,9 @@ class AssemblySettings:
         rootdir: The paths in records start here.
         facts: What cards say of the run; prompt and elapsed time are filled in.
         system_prompt: What translations were asked with; empty for each dataset's default.
+        keep_cards: Leave the run cards that are there as they are, and take scores from
+            them: whoever makes a folder again need not have the metrics of its conftest.
+        baseline: A run's folder or a run card that the run is compared with.
     """
 
     rootdir: Path
@@ -70,15 +80,22 @@ class AssemblySettings:
     thresholds: tuple[Threshold, ...] = ()
     plots: bool = True
     report: bool = True
+    keep_cards: bool = False
+    baseline: Path | None = None
 
 
 def assemble(records: Sequence[AnyRecord], info: RunInfo, settings: AssemblySettings) -> Assembly:
     """Write everything that a run leaves, and check its thresholds."""
-    datasets, problems = _datasets(records, settings.rootdir)
-    cards = _cards(records, datasets, settings)
-    info = replace(info, dataset_scores={d.id: cards[d.id]["scores"] for d in datasets})
+    datasets, gone = _datasets(records, settings.rootdir)
+    kept = _kept_cards(info.folder) if settings.keep_cards else {}
+    problems = [problem for name, problem in gone.items() if name not in kept]
+    cards = _cards(records, datasets, settings) | kept
+    info = replace(info, dataset_scores=_dataset_scores(cards))
     frame = results_frame(records)
     summary = summarise(frame, records, info)
+    comparison = _compared(records, cards, info, settings)
+    summary["baseline"] = comparison.before if comparison else ""
+    summary["regressions"] = len(comparison.regressions) if comparison else None
     checks, unknown = _check(records, datasets, summary, info, settings)
     info = replace(info, thresholds=checks)
     summary["thresholds"] = [
@@ -86,29 +103,63 @@ def assemble(records: Sequence[AnyRecord], info: RunInfo, settings: AssemblySett
         for c in checks
     ]
     write_csv(frame, info.folder / "results.csv")
-    paths = [_write_card(info.folder, name, card) for name, card in cards.items()]
+    paths = [
+        _card_path(info.folder, name) if name in kept else _write_card(info.folder, name, card)
+        for name, card in cards.items()
+    ]
     if settings.plots:
         write_plots(frame, records, info.folder, info.dataset_scores)
     report = None
     if settings.report:
         from pytest_realtime_eval.reports.html import write_report
 
-        report = write_report(records, summary, info)
+        report = write_report(
+            records, summary, info, baseline=_baseline(comparison) if comparison else None
+        )
     # Last: its presence marks the run as finished.
     write_json(info.folder / "summary.json", summary)
-    return Assembly(summary, info, tuple(paths), (*problems, *unknown), report)
+    return Assembly(summary, info, tuple(paths), (*problems, *unknown), report, comparison)
 
 
-def _datasets(records: Sequence[AnyRecord], rootdir: Path) -> tuple[list[Dataset], list[str]]:
-    """Load the datasets that the records name."""
-    paths = {record.path for record in records if isinstance(record, EntryRecord)}
-    found, problems = [], []
-    for path in sorted(paths):
+def _datasets(records: Sequence[AnyRecord], rootdir: Path) -> tuple[list[Dataset], dict[str, str]]:
+    """Load the datasets that the records name; problems by the dataset's id."""
+    places = {r.path: r.dataset_id for r in records if isinstance(r, EntryRecord)}
+    found, problems = [], {}
+    for path in sorted(places):
         try:
             found.append(load_dataset(rootdir / path))
         except FileError as error:
-            problems.append(str(error))
+            problems[places[path]] = str(error)
     return found, problems
+
+
+def _compared(
+    records: Sequence[AnyRecord],
+    cards: Mapping[str, Mapping[str, Any]],
+    info: RunInfo,
+    settings: AssemblySettings,
+) -> Comparison | None:
+    if settings.baseline is None:
+        return None
+    from pytest_realtime_eval.compare.comparison import compare
+    from pytest_realtime_eval.compare.side import facts_of, load_side, side_of_run
+
+    after = side_of_run(info.run_id, records, cards.values(), facts_of(info))
+    return compare(load_side(settings.baseline), after, settings.metrics)
+
+
+def _baseline(comparison: Comparison) -> Baseline:
+    from pytest_realtime_eval.compare.show import baseline
+
+    return baseline(comparison)
+
+
+def _kept_cards(folder: Path) -> dict[str, dict[str, Any]]:
+    return {path.stem: read_json(path) for path in sorted((folder / "run_cards").glob("*.json"))}
+
+
+def _dataset_scores(cards: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    return {name: card["scores"] for name, card in cards.items() if name != _SUITE}
 
 
 def _cards(
@@ -124,7 +175,7 @@ def _cards(
         facts = replace(settings.facts, system_prompt=prompt)
         cards[dataset.id] = build_dataset_card(dataset, own, facts, settings.metrics)
     if simulations := [r for r in records if isinstance(r, SimulationRecord)]:
-        cards["simulations"] = _simulation_card(simulations, settings)
+        cards[_SUITE] = _simulation_card(simulations, settings)
     return cards
 
 
@@ -142,9 +193,13 @@ def _simulation_card(
 
 
 def _write_card(folder: Path, name: str, card: dict[str, Any]) -> Path:
-    path = folder / "run_cards" / f"{name}.json"
+    path = _card_path(folder, name)
     write_json(path, card)
     return path
+
+
+def _card_path(folder: Path, name: str) -> Path:
+    return folder / "run_cards" / f"{name}.json"
 
 
 def _check(

@@ -248,6 +248,10 @@ class Reporter:
         if path := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(job_summary(records, self._assembly.summary, self._assembly.info))
+                if self._assembly.comparison:
+                    from pytest_realtime_eval.compare.show import markdown
+
+                    file.write("\n" + markdown(self._assembly.comparison))
 
     def _shown(self) -> str:
         with contextlib.suppress(ValueError):

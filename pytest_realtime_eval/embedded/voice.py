@@ -73,7 +73,7 @@ class HibariVoice:
         with self._loading:
             if self._model is None:
                 try:
-                    from hibari import Hibari  # type: ignore[import-untyped] # publishes no types
+                    from hibari import Hibari
                 except ImportError as error:
                     raise ConfigurationError(
                         "the embedded endpoint's voice is not installed: "

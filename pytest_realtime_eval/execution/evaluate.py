@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from pytest_realtime_eval.conversation.files import ConversationFiles
 from pytest_realtime_eval.conversation.loop import Endpoints, Played, failure_of, play
 from pytest_realtime_eval.conversation.tools import ToolMocks
+from pytest_realtime_eval.exceptions import BudgetReached
+from pytest_realtime_eval.execution.limits import SESSIONS
 from pytest_realtime_eval.execution.retries import is_worth_repeating, wait_before
 from pytest_realtime_eval.graders import conversation_outcome, grade
 from pytest_realtime_eval.reports.conversation import conversation_text
@@ -18,11 +20,14 @@ from pytest_realtime_eval.schemas.results import Attempt, EntryUsage, Simulation
 from pytest_realtime_eval.schemas.transcript import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from pytest_realtime_eval.conversation.setup import ConversationSetup
+    from pytest_realtime_eval.exceptions import InfraError
     from pytest_realtime_eval.execution.lag import LagMonitor
+    from pytest_realtime_eval.execution.limits import Limits
     from pytest_realtime_eval.graders.judge import Judge
     from pytest_realtime_eval.pricing import PriceTable
     from pytest_realtime_eval.schemas.results import Outcome, Verdict
@@ -39,6 +44,8 @@ class SimulationJob:
         name: Names the conversation, and its files, within the run.
         folder: The run's folder.
         retries: How often a conversation is played again when the infrastructure failed.
+        limits: Of the whole run; without them everything starts at once.
+        max_lag_ms: A conversation whose p99 schedule error is above that is late.
     """
 
     nodeid: str
@@ -50,6 +57,8 @@ class SimulationJob:
     content_key: str = ""
     retries: int = 0
     lag: LagMonitor | None = None
+    limits: Limits | None = None
+    max_lag_ms: float = 50.0
 
     async def play(
         self,
@@ -60,18 +69,41 @@ class SimulationJob:
         """Play the conversation, again if the infrastructure failed.
 
         Without ``tools`` the simulation's own mocks answer.
+
+        Raises:
+            BudgetReached: The run has cost what it may, and this was not begun.
         """
         mocks = tools or ToolMocks(self.setup.simulation.tool_mocks)
         attempts: list[Attempt] = []
         while True:
             files = ConversationFiles(self.folder, self.name, len(attempts) + 1)
-            played = await play(self.setup, endpoints, mocks, files, on_turn, self.lag)
+            async with self._leave_to_start(begun=bool(attempts)):
+                played = await play(self.setup, endpoints, mocks, files, on_turn, self.lag)
             attempts.append(_attempt(files.attempt, played))
-            if files.attempt > self.retries or not is_worth_repeating(played.error):
+            await self.charge(_spoken_costs(self.prices, played.transcript))
+            if not is_worth_repeating(played.error):
                 break
-            await asyncio.sleep(wait_before(files.attempt + 1, played.error))
+            wait_s = await self._wait_for_all(files.attempt + 1, played.error)
+            if files.attempt > self.retries:
+                break
+            await asyncio.sleep(wait_s)
         await _write_text(files, played.transcript)
         return played, tuple(attempts)
+
+    def _leave_to_start(self, *, begun: bool) -> AbstractAsyncContextManager[None]:
+        return self.limits.conversation(begun=begun) if self.limits else contextlib.nullcontext()
+
+    async def _wait_for_all(self, attempt: int, error: InfraError) -> float:
+        """Return the seconds before an attempt; all wait when the server is asked too often."""
+        wait_s = wait_before(attempt, error)
+        if self.limits and error.throttled:
+            await self.limits.hold(SESSIONS, wait_s)
+        return wait_s
+
+    async def charge(self, costs: Iterable[float | None]) -> None:
+        """Count what is known of what something has cost."""
+        if self.limits:
+            await self.limits.add_cost(sum(cost for cost in costs if cost))
 
     def record(self, **fields: object) -> SimulationRecord:
         """Return a record of this job with what is known before it is run."""
@@ -101,8 +133,16 @@ async def evaluate(
     on_turn: Callable[[Turn], None] | None = None,
 ) -> SimulationRecord:
     """Play a simulation, grade its transcript, and return its record."""
-    played, attempts = await job.play(endpoints, tools, on_turn)
+    try:
+        played, attempts = await job.play(endpoints, tools, on_turn)
+    except BudgetReached as error:
+        return unstarted_record(job, error)
     return await record_of(job, played, attempts, judge)
+
+
+def unstarted_record(job: SimulationJob, error: BudgetReached) -> SimulationRecord:
+    """Return the record of a conversation that there was no money for."""
+    return job.record(outcome="skipped", reason=str(error), failure=failure_of(error))
 
 
 def _attempt(number: int, played: Played) -> Attempt:
@@ -129,6 +169,7 @@ async def record_of(
     """Grade a conversation that was played, and return its record."""
     transcript = played.transcript
     verdicts, outcome, reason = await _graded(job, transcript, judge)
+    await job.charge(_judge_costs(job.prices, verdicts))
     return _record(job, played, attempts, verdicts, outcome, reason)
 
 
@@ -160,8 +201,14 @@ def _record(
         duration_ms=transcript.duration_ms,
         cost_usd=_cost(job.prices, transcript, verdicts),
         failure=failure_of(played.error) if played.error else None,
+        late=_is_late(transcript, job.max_lag_ms),
         attempts=(*attempts[:-1], last) if len(attempts) > 1 else (),
     )
+
+
+def _is_late(transcript: Transcript, limit_ms: float) -> bool:
+    error = transcript.schedule_error
+    return error is not None and error.p99_ms > limit_ms
 
 
 async def _graded(
@@ -180,15 +227,23 @@ def _cost(
     prices: PriceTable, transcript: Transcript, verdicts: tuple[Verdict, ...]
 ) -> float | None:
     """Sum assistant, simulator and judge in USD; ``None`` as soon as one is not known."""
-    assistant = sum((turn.usage for turn in transcript.turns), Usage())
-    simulator = sum((turn.simulator_usage for turn in transcript.turns), transcript.end_usage)
-    costs = [
-        prices.realtime_cost(transcript.assistant_model, assistant),
-        prices.realtime_cost(transcript.simulator_model, simulator),
-        *(_judge_cost(prices, verdict) for verdict in verdicts if verdict.model),
-    ]
+    costs = [*_spoken_costs(prices, transcript), *_judge_costs(prices, verdicts)]
     known = [cost for cost in costs if cost is not None]
     return sum(known) if len(known) == len(costs) else None
+
+
+def _spoken_costs(prices: PriceTable, transcript: Transcript) -> list[float | None]:
+    """Return what assistant and simulator cost."""
+    assistant = sum((turn.usage for turn in transcript.turns), Usage())
+    simulator = sum((turn.simulator_usage for turn in transcript.turns), transcript.end_usage)
+    return [
+        prices.realtime_cost(transcript.assistant_model, assistant),
+        prices.realtime_cost(transcript.simulator_model, simulator),
+    ]
+
+
+def _judge_costs(prices: PriceTable, verdicts: tuple[Verdict, ...]) -> list[float | None]:
+    return [_judge_cost(prices, verdict) for verdict in verdicts if verdict.model]
 
 
 def _judge_cost(prices: PriceTable, verdict: Verdict) -> float | None:

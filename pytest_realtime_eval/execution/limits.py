@@ -35,11 +35,13 @@ class LimitSettings:
         rate_per_minute: Sessions opened, and text requests sent, in any minute.
         max_sessions: Sessions open at once; 2 at least, since a conversation has two.
         max_cost_usd: Nothing starts when the run has cost that much.
+        spent_usd: What it had cost when it was taken up again.
     """
 
     rate_per_minute: int | None = None
     max_sessions: int | None = None
     max_cost_usd: float | None = None
+    spent_usd: float = 0.0
 
     def interval_s(self, starts: int = 1) -> float:
         """Return the seconds after a start that opens so many sessions at once.
@@ -73,19 +75,21 @@ class Limits:
         )
 
     @asynccontextmanager
-    async def conversation(self) -> AsyncIterator[None]:
+    async def conversation(self, *, begun: bool = False) -> AsyncIterator[None]:
         """Wait until a conversation may start, and hold its sessions until it ends.
+
+        One that had begun may begin again, whatever the run has cost.
 
         Raises:
             BudgetReached: The run has cost what it may.
         """
-        lease = await self.start_sessions(SESSIONS_OF_A_CONVERSATION)
+        lease = await self.start_sessions(SESSIONS_OF_A_CONVERSATION, begun=begun)
         try:
             yield
         finally:
             await self.end_sessions(lease)
 
-    async def start_sessions(self, sessions: int) -> int | None:
+    async def start_sessions(self, sessions: int, *, begun: bool = False) -> int | None:
         """Wait until sessions may be opened; return the lease on them, if they are counted.
 
         Raises:
@@ -93,14 +97,16 @@ class Limits:
         """
         from pytest_realtime_eval.execution.ledger import Bid
 
-        await self.check_cost()
+        if not begun:
+            await self.check_cost()
         if not (self.settings.rate_per_minute or self.settings.max_sessions or self._was_held):
             return None
         interval_s = self.settings.interval_s(sessions)
         lease = await self._start(Bid(SESSIONS, interval_s, sessions, self.settings.max_sessions))
         try:
             # What ran while this waited has cost something too.
-            await self.check_cost()
+            if not begun:
+                await self.check_cost()
         except BudgetReached:
             await self.end_sessions(lease)
             raise
@@ -137,7 +143,8 @@ class Limits:
         if limit is None:
             return
         if not self._cost_reached:
-            self._cost_reached = await asyncio.to_thread(self._shared().cost) >= limit
+            cost = await asyncio.to_thread(self._shared().cost)
+            self._cost_reached = self.settings.spent_usd + cost >= limit
         if self._cost_reached:
             raise BudgetReached(limit)
 

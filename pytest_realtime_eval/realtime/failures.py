@@ -28,10 +28,13 @@ _FATAL: Final = frozenset(
 )
 #: The same request would meet these again.
 _LASTING: Final = frozenset({"invalid_request_error", "model_not_found", "not_found_error"})
+#: Too many requests: everybody should wait.
+_THROTTLED: Final = frozenset({"rate_limit_exceeded"})
 #: These pass, though servers file them under ``invalid_request_error``.
 _PASSING: Final = frozenset({"rate_limit_exceeded", "session_expired", "server_error"})
 
 _FATAL_STATUS: Final = frozenset({401, 403})
+_TOO_MANY_REQUESTS: Final = 429
 _PASSING_STATUS: Final = frozenset({408, 425, 429})
 
 _CLOSE_CODES: Final[Mapping[int, str]] = {
@@ -57,6 +60,7 @@ def server_failed(error: ServerError) -> ResponseFailed:
         f"the server reported an error{f' ({label})' if label else ''}: {shorten(error.message)}",
         retryable=not fatal and (bool(words & _PASSING) or not words & _LASTING),
         fatal=fatal,
+        throttled=bool(words & _THROTTLED),
     )
 
 
@@ -82,6 +86,7 @@ def handshake_failed(
         retryable=retryable,
         retry_after=retry_after(headers, now),
         fatal=fatal,
+        throttled=not fatal and status == _TOO_MANY_REQUESTS,
     )
 
 
@@ -101,6 +106,7 @@ def close_failed(where: str, code: int | None, reason: str) -> ConnectionFailed:
         f"{where} closed the connection: code {code or 1006}{f' ({detail})' if detail else ''}",
         fatal=bool(words & _FATAL),
         retryable=not words & (_FATAL | _LASTING),
+        throttled=bool(words & _THROTTLED),
     )
 
 

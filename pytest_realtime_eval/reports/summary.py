@@ -123,6 +123,7 @@ def _counts(records: Sequence[AnyRecord]) -> Summary:
         "simulations": len(simulations),
         "entries": len(records) - len(simulations),
         "turns": sum(len(transcript.turns) for transcript in transcripts),
+        "late_conversations": sum(record.late for record in simulations),
         **counts,
         "pass_rate": pass_rate(records),
         "ungraded_verdicts": sum(v.status == "ungraded" for r in records for v in r.verdicts),

@@ -72,6 +72,7 @@ ADDED_COLUMNS: Final = (
     "schedule_error_p99_ms",
     "schedule_error_max_ms",
     "loop_lag_max_ms",
+    "late",
     "ended_by",
     "duration_ms",
     "cost_usd",
@@ -136,7 +137,7 @@ _SCHEDULE: Final = ("p50", "p99", "max")
 _TOOL_COLUMNS: Final = tuple(
     name for name in TURN_COLUMNS if "_tool_call" in name or name.startswith("tool_call_")
 )
-_BOOLEANS: Final = frozenset({"exact_match", "fst_accepted", "resumed"})
+_BOOLEANS: Final = frozenset({"exact_match", "fst_accepted", "late", "resumed"})
 
 #: Outcomes of items that did not get to their end, and the stage when nothing names it.
 _BROKEN: Final = {
@@ -284,6 +285,7 @@ def _conversation_cells(record: SimulationRecord) -> Row:
     if not (transcript := record.transcript):
         return cells
     cells |= {"ended_by": transcript.ended_by, "event_log_path": transcript.event_log_path}
+    cells["late"] = record.late
     if schedule := transcript.schedule_error:
         cells |= {f"schedule_error_{n}_ms": getattr(schedule, f"{n}_ms") for n in _SCHEDULE}
         cells["loop_lag_max_ms"] = schedule.loop_lag_max_ms

@@ -245,7 +245,20 @@ def totals(summary: Mapping[str, Any], info: RunInfo, width: int = 80) -> list[s
     tokens = list(_token_words(summary))
     if tokens:
         lines += wrap(f"tokens in/out: {', '.join(tokens)}", width, indent="    ", first="")
-    return [*lines, f"cost: {_cost(summary)}"]
+    return [*lines, f"cost: {_cost(summary)}", *_late(summary, width)]
+
+
+def _late(summary: Mapping[str, Any], width: int) -> list[str]:
+    count = summary.get("late_conversations") or 0
+    if not count:
+        return []
+    return wrap(
+        f"late: {plural(count, 'conversation')} sent audio later than --eval-max-lag-ms "
+        "allows; the latencies there are this machine's, not the model's",
+        width,
+        indent="    ",
+        first="",
+    )
 
 
 def _count(count: int, name: str) -> str:

@@ -107,6 +107,8 @@ class SimulationRecord(ItemRecord):
         setup: The resolved configuration (models, audio, prompts' hashes), plain JSON.
         expected_tool_calls: As the simulation file has them.
         transcript: ``None`` when the item ended before its first turn.
+        late: Audio was sent later than ``--eval-max-lag-ms`` allows (p99 of the schedule
+            error), so the latencies are the harness's and not the model's.
     """
 
     kind: Literal["simulation"] = "simulation"
@@ -118,6 +120,7 @@ class SimulationRecord(ItemRecord):
     expected_tool_calls: tuple[dict[str, Any], ...] = ()
     transcript: Transcript | None = None
     verdicts: tuple[Verdict, ...] = ()
+    late: bool = False
 
 
 class EntryUsage(Record):

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ChatCompletions",
     "Dialect",
+    "Gate",
     "JsonSchema",
     "RequestRefused",
     "Responses",
@@ -52,6 +53,8 @@ _OPENAI_HOSTS: Final = ("api.openai.com",)
 #: Statuses that another attempt can turn into an answer: RFC 9110 section 15, RFC 6585.
 #: 409 and 425 are what OpenAI's own clients retry beside these.
 _TRANSIENT: Final = frozenset({408, 409, 425, 429})
+
+_TOO_MANY_REQUESTS: Final = 429
 
 #: Keys as providers echo them in messages, whole or with stars in the middle.
 _KEY: Final = re.compile(r"\b(sk|pk|rk|key)-[\w*.\-]{6,}|Bearer\s+\S+", re.IGNORECASE)
@@ -75,6 +78,18 @@ class Retries:
     max_seconds: float = 120.0
     first_wait_s: float = 0.5
     longest_wait_s: float = 20.0
+
+
+class Gate(Protocol):
+    """What requests wait for, and what a server that is asked too often closes."""
+
+    async def wait(self) -> None:
+        """Wait until a request may be sent."""
+        ...
+
+    async def hold(self, seconds: float) -> None:
+        """Let nobody send a request for so long."""
+        ...
 
 
 class Dialect(Protocol):
@@ -270,6 +285,7 @@ class TextClient:
         dialect: The API, its address and its credential.
         timeout_s: The longest that one attempt may take, from connecting to the last byte.
         retries: What happens when an attempt fails.
+        gate: What every attempt waits for; its time is not part of a reply's latency.
         sleep: Waits between attempts; tests replace it.
     """
 
@@ -279,6 +295,7 @@ class TextClient:
         *,
         timeout_s: float = 60.0,
         retries: Retries | None = None,
+        gate: Gate | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         if urlsplit(dialect.base_url).scheme not in ("http", "https"):
@@ -291,6 +308,7 @@ class TextClient:
         self._url: Final = dialect.base_url.rstrip("/") + dialect.path
         self._timeout_s: Final = timeout_s
         self._retries: Final = retries or Retries()
+        self._gate: Final = gate
         self._sleep: Final = sleep
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
@@ -333,6 +351,17 @@ class TextClient:
         return await retrying(attempt)
 
     async def _attempt(self, request: TextRequest) -> TextReply:
+        if self._gate is None:
+            return await self._post(request)
+        await self._gate.wait()
+        try:
+            return await self._post(request)
+        except InfraError as error:
+            if error.throttled:
+                await self._gate.hold(error.retry_after or self._retries.first_wait_s)
+            raise
+
+    async def _post(self, request: TextRequest) -> TextReply:
         started = time.monotonic()
         try:
             async with self._open_session().post(
@@ -396,7 +425,12 @@ class TextClient:
             message += "; check the API key and what it may use"
             return RequestRefused(message, status=status, fatal=True)
         if status in _TRANSIENT or status >= 500:
-            return InfraError(message, failure_stage="response_error", retry_after=retry_after)
+            return InfraError(
+                message,
+                failure_stage="response_error",
+                retry_after=retry_after,
+                throttled=status == _TOO_MANY_REQUESTS,
+            )
         return RequestRefused(message, status=status)
 
     def _clean(self, text: str) -> str:

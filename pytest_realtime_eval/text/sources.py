@@ -11,7 +11,7 @@ from pytest_realtime_eval.text.request import TextRequest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pytest_realtime_eval.text.client import Retries, TextClient
+    from pytest_realtime_eval.text.client import Gate, Retries, TextClient
     from pytest_realtime_eval.text.request import TextReply
 
 __all__ = ["ModelSource", "TextSource", "key_for", "openai_base_url", "text_source"]
@@ -90,6 +90,7 @@ def text_source(
     batch_size: int = 5,
     timeout_s: float = 60.0,
     retries: Retries | None = None,
+    gate: Gate | None = None,
 ) -> TextSource:
     """Return the source that ``spec`` names.
 
@@ -105,6 +106,7 @@ def text_source(
         batch_size: The most texts that a batch function is given.
         timeout_s: The longest that one attempt may take.
         retries: How often and how long models are asked again.
+        gate: What requests to models wait for.
 
     Raises:
         ConfigurationError: There is no such program or function, or no key.
@@ -123,7 +125,10 @@ def text_source(
     from pytest_realtime_eval.text.client import ChatCompletions, TextClient
 
     client = TextClient(
-        ChatCompletions(server.base_url, server.api_key), timeout_s=timeout_s, retries=retries
+        ChatCompletions(server.base_url, server.api_key),
+        timeout_s=timeout_s,
+        retries=retries,
+        gate=gate,
     )
     return ModelSource(spec, server.provider, client, server.model, temperature, max_tokens)
 

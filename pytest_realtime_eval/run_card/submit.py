@@ -13,11 +13,18 @@ import aiohttp
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_base, wait_exponential_jitter
 
-from pytest_realtime_eval.exceptions import CardError, ConfigurationError, InfraError
+from pytest_realtime_eval.exceptions import (
+    CardError,
+    ConfigurationError,
+    InfraError,
+    RealtimeEvalError,
+)
 from pytest_realtime_eval.run_card.verify import verify
+from pytest_realtime_eval.schemas.document import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from pathlib import Path
 
     from tenacity import RetryCallState
 
@@ -171,3 +178,31 @@ def _message(answer: object) -> str:
         return ""
     keys = ("error", "message", "detail", "reason", "errors", "details", "problems")
     return ": ".join(dict.fromkeys(filter(None, (_message(answer.get(key)) for key in keys))))
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of the cards of a run: a line each, and whether all were taken."""
+
+    lines: tuple[str, ...]
+    all_taken: bool
+
+
+def submit_all(paths: Iterable[Path], url: str, token: str | None) -> Submitted:
+    """Verify and post the cards of a finished run.
+
+    A card that was not taken stays where it is; its line says why, and which command
+    submits it later.
+    """
+    lines, all_taken = [], True
+    for path in paths:
+        try:
+            receipt = asyncio.run(submit(read_json(path), url, token))
+        except RealtimeEvalError as error:
+            all_taken = False
+            again = f"realtime-eval submit {path} --leaderboard-url {url}"
+            lines.append(f"NOT SUBMITTED {path}: {error}\n  submit it later with: {again}")
+        else:
+            said = f": {receipt.text}" if receipt.text else ""
+            lines.append(f"submitted {path} to {url}{said}")
+    return Submitted(tuple(lines), all_taken)

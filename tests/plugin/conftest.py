@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.conftest import ScriptedServer
 
 INI = """
 [pytest]
-addopts = -p no:randomly
 asyncio_default_fixture_loop_scope = function
 eval_skip_plots = true
 eval_skip_report = true
@@ -36,6 +36,8 @@ class Suite:
 
     Attributes:
         mode: Arguments of every run.
+        in_process: Runs pytest in this process; else in one of its own.
+        cache, random: Keep pytest's cache, and pytest-randomly.
         ini: Lines of the ini, by name.
     """
 
@@ -44,6 +46,7 @@ class Suite:
     mode: tuple[str, ...] = ()
     in_process: bool = True
     cache: bool = False
+    random: bool = False
     ini: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -83,11 +86,17 @@ class Suite:
         """Write an index."""
         return self.write(name, "\n".join([f"simulation_id,simulation_path{more}", *rows]) + "\n")
 
-    def run(self, *arguments: str) -> pytest.RunResult:
-        """Run pytest on the project."""
+    def arguments(self, *arguments: str) -> list[str]:
+        """Write the ini, and return a run's arguments."""
         lines = "".join(f"{name} = {value}\n" for name, value in self.ini.items())
         self.write("pytest.ini", INI.format(url=self.server.url) + lines)
-        given = [*self.mode, *arguments, *([] if self.cache else ["-p", "no:cacheprovider"])]
+        without = [] if self.cache else ["-p", "no:cacheprovider"]
+        without += [] if self.random else ["-p", "no:randomly"]
+        return [*without, *self.mode, *arguments]
+
+    def run(self, *arguments: str) -> pytest.RunResult:
+        """Run pytest on the project."""
+        given = self.arguments(*arguments)
         if self.in_process:
             return self.pytester.runpytest_inprocess(*given)
         return self.pytester.runpytest_subprocess(*given, timeout=60)
@@ -155,9 +164,20 @@ def each_mode(request: pytest.FixtureRequest, suite: Suite) -> Suite:
 
 @pytest.fixture(autouse=True)
 def _nothing_stays_running(scripted_server: ScriptedServer) -> Iterator[None]:
-    """After every test: no thread of the inner run, and no session on the server."""
-    before = set(threading.enumerate())
+    """After every test: no thread and no process of the inner run, no session on the server."""
+    threads, processes = set(threading.enumerate()), _children()
     yield
-    left = {t.name for t in set(threading.enumerate()) - before if t.is_alive()}
+    left = {t.name for t in set(threading.enumerate()) - threads if t.is_alive()}
     assert {name for name in left if "run_server" not in name} == set()  # pytest-rerunfailures' own
-    assert scripted_server.open() == 0
+    assert _children() <= processes
+    for _ in range(40):
+        if not scripted_server.open():
+            return
+        time.sleep(0.05)
+    pytest.fail("a session stayed open")
+
+
+def _children() -> set[str]:
+    """Return the ids of this process's children, where the system tells."""
+    lists = Path("/proc/self/task").glob("*/children")
+    return {pid for children in lists for pid in children.read_text().split()}

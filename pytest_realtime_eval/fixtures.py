@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
+from pytest_realtime_eval.exceptions import RealtimeEvalError
 from pytest_realtime_eval.items import PLAYED_KEY, RUNNER_KEY, SimulationItem
 
 if TYPE_CHECKING:
@@ -111,17 +112,17 @@ def run_simulation(
     runner = request.config.stash[RUNNER_KEY]
 
     async def run(path: str | Path, tool_mocks: ToolMocks | None = None) -> Transcript:
-        from pytest_realtime_eval.execution.evaluate import ungraded_record
+        from pytest_realtime_eval.execution.evaluate import play_only
 
         setup = _resolve(request, path)
         records = request.node.stash.setdefault(PLAYED_KEY, [])
         name = _file_name(request.node.name, setup.simulation.simulation_id, len(records))
         job = runner.simulation_job(request.node.nodeid, name, setup)
-        played, attempts = await runner.run_in_loop(job.play, realtime_endpoints, tool_mocks)
-        records.append(ungraded_record(job, played, attempts))
-        if played.error is not None:
-            raise played.error
-        return played.transcript
+        record, found = await runner.run_in_loop(play_only, job, realtime_endpoints, tool_mocks)
+        records.append(record)
+        if isinstance(found, RealtimeEvalError):
+            raise found
+        return found
 
     return run
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -18,6 +19,7 @@ from pytest_realtime_eval.exceptions import (
     RealtimeEvalError,
     VerdictFailed,
 )
+from pytest_realtime_eval.execution.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +46,8 @@ RECORDS_KEY: Final = pytest.StashKey[list["AnyRecord"]]()
 #: Records of the conversations that a Python test played.
 PLAYED_KEY: Final = pytest.StashKey[list["AnyRecord"]]()
 FAILED_KEY: Final = pytest.StashKey[bool]()
-TURNS_KEY: Final = pytest.StashKey["TurnListener"]()
+#: Where work tells what it is at.
+WATCH_KEY: Final = pytest.StashKey[Watch]()
 
 _FIXTURES_MODULE: Final = "pytest_realtime_eval.fixtures"
 
@@ -76,7 +79,23 @@ class EvalItem(pytest.Function):
         return self.config.stash[RUNNER_KEY]
 
     async def evaluate(self, values: dict[str, Any]) -> AnyRecord:
-        """Do the work, in the runner's event loop."""
+        """Do the work, in the runner's event loop, and tell of it."""
+        self.watch.began(self.nodeid)
+        cost_usd = None
+        try:
+            record = await self.work(values)
+            cost_usd = record.cost_usd
+        finally:
+            self.watch.ended(self.nodeid, cost_usd)
+        return record
+
+    @property
+    def watch(self) -> Watch:
+        """Who is told of the work."""
+        return self.config.stash[WATCH_KEY]
+
+    async def work(self, values: dict[str, Any]) -> AnyRecord:
+        """Do what the item is there for."""
         raise NotImplementedError
 
     def own_value(self, fixture: str) -> Any:  # noqa: ANN401 - any fixture's
@@ -174,7 +193,7 @@ class SimulationItem(EvalItem):
         for tag in conversation.simulation.tags:
             self.add_marker(mark_name(tag))
 
-    async def evaluate(self, values: dict[str, Any]) -> AnyRecord:
+    async def work(self, values: dict[str, Any]) -> AnyRecord:
         """Play the simulation and grade it."""
         from pytest_realtime_eval.execution.evaluate import evaluate
 
@@ -208,9 +227,7 @@ class SimulationItem(EvalItem):
         return self.runner.simulation_job(self.nodeid, name, self.conversation)
 
     def _tell(self, turn: Turn) -> None:
-        listener = self.config.stash.get(TURNS_KEY, None)
-        if listener is not None:
-            listener.turn_ended(self.nodeid, turn)
+        self.watch.turn_ended(self.nodeid, turn, self.conversation.max_turns)
 
 
 class EntryItem(EvalItem):
@@ -233,11 +250,13 @@ class EntryItem(EvalItem):
         self.entry = entry
         self.thresholds = thresholds
 
-    async def evaluate(self, values: dict[str, Any]) -> AnyRecord:
+    async def work(self, values: dict[str, Any]) -> AnyRecord:
         """Translate the entry and score it."""
         from pytest_realtime_eval.execution.translate import translate
 
-        return await translate(self._job(), self.dataset, values["translator"])
+        translator = values["translator"]
+        source = self.runner.source_of(self, translator.source)
+        return await translate(self._job(), self.dataset, replace(translator, source=source))
 
     def own_value(self, fixture: str) -> Any:  # noqa: ANN401 - any fixture's
         """Entries need session fixtures only."""
@@ -263,14 +282,8 @@ class EntryItem(EvalItem):
             entry=self.entry,
             content_key=self.content_key,
             thresholds=self.thresholds,
+            limits=self.runner.limits,
         )
-
-
-class TurnListener:
-    """Is told of turns as they end, in the loop's thread."""
-
-    def turn_ended(self, nodeid: str, turn: Turn) -> None:
-        """Take note of a turn."""
 
 
 def play_simulation(

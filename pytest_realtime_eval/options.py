@@ -65,10 +65,18 @@ def _switch(text: str) -> bool:
     return states[text.strip().lower()]
 
 
-def _audio_format(text: str) -> str:
-    if text not in AUDIO_FORMATS:
-        raise ValueError(f"must be one of {', '.join(AUDIO_FORMATS)}")
-    return text
+def _one_of(*choices: str) -> Callable[[str], str]:
+    """Return a conversion that lets only these through."""
+
+    def convert(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return convert
+
+
+_audio_format: Final = _one_of(*AUDIO_FORMATS)
 
 
 def _endpoint(text: str) -> str:
@@ -153,6 +161,27 @@ OPTIONS: Final = (
         _positive_float,
         45.0,
         metavar="SECONDS",
+    ),
+    Option(
+        "record",
+        "record into cassettes beside the evals: none, once (where there is none), new (also "
+        "what no longer fits) or all; what is not recorded is replayed, but for none",
+        _one_of("none", "once", "new", "all"),
+        "none",
+        metavar="WHAT",
+    ),
+    Option(
+        "replay",
+        "replay cassettes: no endpoint, no key, nothing is called",
+        _switch,
+        False,
+    ),
+    Option(
+        "replay-pace",
+        "pace of a replay: fast (no latencies then) or recorded",
+        _one_of("fast", "recorded"),
+        "fast",
+        metavar="PACE",
     ),
     Option("skip-plots", "write no plots", _switch, False),
     Option("skip-report", "write no report page", _switch, False),
@@ -330,6 +359,20 @@ def read_options(config: pytest.Config) -> Options:
             ini[option.key] = _convert(option, written, f"ini setting {_ini_name(option)}")
     paths = tuple(config.rootpath / path for path in config.getini("eval_paths"))
     return Options(config.rootpath, paths, command_line, ini)
+
+
+def check_cassette_options(options: Options) -> None:
+    """Refuse to record and to replay at once.
+
+    Raises:
+        ConfigurationError: Both are named on the command line.
+    """
+    named = options.command_line
+    if named.get("replay") and named.get("record", "none") != "none":
+        raise ConfigurationError(
+            f"--eval-replay replays what is recorded, and --eval-record {named['record']} "
+            "records: choose one (--eval-record once replays what it has)"
+        )
 
 
 def _convert(option: Option, given: str | list[str], place: str) -> Any:  # noqa: ANN401 - as above

@@ -17,7 +17,7 @@ from pytest_realtime_eval.collectors import COLLECTION_KEY, EvalCollection
 from pytest_realtime_eval.exceptions import ConfigurationError
 from pytest_realtime_eval.execution.identity import RunIdentity, new_run
 from pytest_realtime_eval.items import RUNNER_KEY, attach_records, teststatus
-from pytest_realtime_eval.options import add_options, read_options
+from pytest_realtime_eval.options import add_options, check_cassette_options, read_options
 from pytest_realtime_eval.reporter import Reporter, last_durations
 from pytest_realtime_eval.runner import Runner
 
@@ -71,6 +71,7 @@ def _start(config: pytest.Config, options: Options) -> None:
             _distribute(config, identity)
     else:
         identity = RunIdentity(**worker_input[WORKER_INPUT]["identity"])
+    check_cassette_options(options)
     ahead = not (config.getoption("usepdb") or config.getoption("trace"))
     config.stash[COLLECTION_KEY] = EvalCollection(options, _named_files(config))
     config.stash[RUNNER_KEY] = Runner(options, identity, config.hook, ahead=ahead)

@@ -21,18 +21,22 @@ if TYPE_CHECKING:
 
     from pytest_realtime_eval.conversation.loop import Endpoints
     from pytest_realtime_eval.conversation.setup import ConversationSetup
+    from pytest_realtime_eval.execution.cassettes import CassetteMode
+    from pytest_realtime_eval.execution.entry_cassettes import DatasetCassette
     from pytest_realtime_eval.execution.evaluate import SimulationJob
     from pytest_realtime_eval.execution.identity import RunIdentity
     from pytest_realtime_eval.execution.lag import LagMonitor
     from pytest_realtime_eval.execution.lane import Lane
+    from pytest_realtime_eval.execution.limits import Limits, RequestGate
     from pytest_realtime_eval.execution.translate import Translator
     from pytest_realtime_eval.graders.judge import Judge
-    from pytest_realtime_eval.items import EvalItem
+    from pytest_realtime_eval.items import EntryItem, EvalItem
     from pytest_realtime_eval.options import Options
     from pytest_realtime_eval.pricing import PriceTable
     from pytest_realtime_eval.schemas.dataset import Dataset, Entry
     from pytest_realtime_eval.schemas.results import AnyRecord
     from pytest_realtime_eval.settings import MetricsHook
+    from pytest_realtime_eval.text.sources import TextSource
 
 T = TypeVar("T")
 
@@ -64,6 +68,7 @@ class Runner:
         self._upcoming: deque[EvalItem] = deque()
         self._expected: set[str] = set()
         self._announced: set[str] = set()
+        self._datasets: dict[Path, DatasetCassette] = {}
 
     def expect(self, items: Iterable[pytest.Item]) -> None:
         """Take note of the items that will have their turn here, in that order."""
@@ -131,16 +136,26 @@ class Runner:
         return await asyncio.wrap_future(future)
 
     def endpoints(self) -> Endpoints:
-        """Return where sessions are opened, starting the embedded endpoint if it is that."""
+        """Return where sessions are opened, starting the embedded endpoint if it is that.
+
+        With recordings they are opened when something has to be recorded.
+        """
         from pytest_realtime_eval.endpoints import open_endpoints
 
-        return open_endpoints(self.options, self.identity, os.environ)
+        open_ = partial(open_endpoints, self.options, self.identity, os.environ)
+        if not self.cassettes.is_used:
+            return open_()
+        from pytest_realtime_eval.execution.cassettes import DeferredEndpoints, no_endpoints
+
+        return DeferredEndpoints(no_endpoints if self.cassettes.replay else open_)
 
     def judge(self) -> Judge | None:
         """Return the judge that the settings name, if they name one."""
         from pytest_realtime_eval.endpoints import configured_judge
 
-        judge = configured_judge(self.options, os.environ)
+        if self.cassettes.replay:
+            return None  # Each recording has the judge that it was made with.
+        judge = configured_judge(self.options, os.environ, self._gate)
         if judge is not None:
             self._closers.append(judge.aclose)
         return judge
@@ -149,9 +164,34 @@ class Runner:
         """Return the model that translates dataset entries, and how it is asked."""
         from pytest_realtime_eval.settings import build_translator
 
-        translator = build_translator(self.options, self.identity, self._hook, os.environ)
+        translator = build_translator(
+            self.options, self.identity, self._hook, os.environ, self._gate
+        )
         self._closers.append(translator.aclose)
         return translator
+
+    def source_of(self, item: EntryItem, source: TextSource) -> TextSource:
+        """Return what translates an entry: the source, or the dataset's recording."""
+        if not self.cassettes.is_used:
+            return source
+        from pytest_realtime_eval.execution.entry_cassettes import (
+            DatasetCassette,
+            EntrySource,
+            Sampling,
+        )
+
+        if item.path not in self._datasets:
+            recording = DatasetCassette(item.dataset, item.path, self.cassettes)
+            self._datasets[item.path] = recording
+        sampling = Sampling(self.options.get("temperature"), self.options.get("max_tokens"))
+        return EntrySource(source, self._datasets[item.path], item.entry, sampling)
+
+    @cached_property
+    def cassettes(self) -> CassetteMode:
+        """What is recorded, and what is replayed."""
+        from pytest_realtime_eval.execution.cassettes import cassette_mode
+
+        return cassette_mode(self.options)
 
     def simulation_job(self, nodeid: str, name: str, setup: ConversationSetup) -> SimulationJob:
         """Return what one conversation needs; ``name`` names its files."""
@@ -167,17 +207,20 @@ class Runner:
             content_key=self.simulation_key(setup),
             retries=self.options.get("retries"),
             lag=self._lag,
+            limits=self.limits,
+            max_lag_ms=self.options.get("max_lag_ms"),
+            cassettes=self.cassettes,
         )
 
     def simulation_key(self, setup: ConversationSetup) -> str:
         """Return the hash of all that shapes a simulation's result in this run."""
         from pytest_realtime_eval.endpoints import endpoint_name, judge_name
-        from pytest_realtime_eval.execution.content_key import content_key, simulation_key
+        from pytest_realtime_eval.execution.content_key import simulation_key
 
         model = judge_name(self.options, os.environ)
         judge = {"model": model, "url": self.options.get("judge_base_url")} if model else None
         endpoint = endpoint_name(self.options, os.environ)
-        return content_key({"key": simulation_key(setup, judge), "endpoint": endpoint})
+        return simulation_key(setup, judge, endpoint)
 
     def entry_key(self, dataset: Dataset, entry: Entry) -> str:
         """Return the hash of all that shapes an entry's result in this run."""
@@ -215,6 +258,28 @@ class Runner:
         return LagMonitor()
 
     @cached_property
+    def limits(self) -> Limits:
+        """What holds for the whole run: rate, sessions, cost."""
+        from pytest_realtime_eval.execution.limits import Limits, LimitSettings
+
+        get = self.options.get
+        settings = LimitSettings(
+            rate_per_minute=get("rate_limit"),
+            max_sessions=get("max_sessions"),
+            max_cost_usd=get("max_cost_usd"),
+            spent_usd=sum(record.cost_usd or 0.0 for record in self._earlier.values()),
+        )
+        limits = Limits(settings, self.identity.meeting_place / "limits.sqlite")
+        self._closers.append(limits.aclose)
+        return limits
+
+    @property
+    def _gate(self) -> RequestGate:
+        from pytest_realtime_eval.execution.limits import RequestGate
+
+        return RequestGate(self.limits)
+
+    @cached_property
     def prices(self) -> PriceTable:
         """The price table: the file that is named, else the packaged one."""
         from pytest_realtime_eval.pricing import load_prices
@@ -231,6 +296,9 @@ class Runner:
                 self.loop_thread.portal.call(closer)
             self.loop_thread.stop()
         self._closers.clear()
+        for recording in self._datasets.values():
+            recording.put_in_order()
+        self._datasets.clear()
 
 
 def _may_not_run(item: pytest.Item) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pytest_realtime_eval.conversation.setup import DEFAULT_MODEL, PCM_RATE_HZ
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.metrics.registry import MetricRegistry
     from pytest_realtime_eval.options import Options
     from pytest_realtime_eval.schemas.stored_run import StoredRun
+    from pytest_realtime_eval.text.client import Gate
     from pytest_realtime_eval.text.sources import TextSource
     from pytest_realtime_eval.thresholds import Threshold
 
@@ -65,14 +67,21 @@ def system_prompt(options: Options) -> str:
 
 
 def build_translator(
-    options: Options, identity: RunIdentity, hook: MetricsHook, environ: Mapping[str, str]
+    options: Options,
+    identity: RunIdentity,
+    hook: MetricsHook,
+    environ: Mapping[str, str],
+    gate: Gate | None = None,
 ) -> Translator:
     """Return the model that translates, and what its translations are scored with."""
+    from pytest_realtime_eval.execution.entry_cassettes import DeferredSource
     from pytest_realtime_eval.execution.translate import Translator
     from pytest_realtime_eval.pricing import load_prices
 
+    open_ = partial(open_text_source, options, identity, environ, gate)
+    deferred = options.get("replay") or options.get("record") != "none"
     return Translator(
-        source=open_text_source(options, identity, environ),
+        source=DeferredSource(text_model(options, environ), open_) if deferred else open_(),
         system_prompt=system_prompt(options),
         metrics=metrics_of(hook),
         analyzer=_analyzer(options),
@@ -82,7 +91,10 @@ def build_translator(
 
 
 def open_text_source(
-    options: Options, identity: RunIdentity, environ: Mapping[str, str]
+    options: Options,
+    identity: RunIdentity,
+    environ: Mapping[str, str],
+    gate: Gate | None = None,
 ) -> TextSource:
     """Return the source of translations; starts the embedded endpoint if it is that."""
     from pytest_realtime_eval.text.sources import text_source
@@ -104,6 +116,7 @@ def open_text_source(
         max_tokens=get("max_tokens"),
         batch_size=get("batch_size"),
         timeout_s=get("response_timeout"),
+        gate=gate,
     )
 
 

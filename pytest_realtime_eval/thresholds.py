@@ -24,6 +24,8 @@ _OPERATORS: Final[dict[str, Callable[[float, float], bool]]] = {
 }
 _EXPRESSION: Final = re.compile(r"\s*([^<>=!]+?)\s*(>=|<=|==|!=|>|<)\s*([^<>=!\s]+)\s*\Z")
 _NAMES_SHOWN: Final = 3
+#: Why a threshold or a grader of latencies says nothing.
+NO_LATENCIES: Final = "latencies do not apply to a replay at full speed"
 #: Scores of a single entry; those of metrics are named ``entry_<metric>``.
 _ENTRY_NAMES: Final = frozenset({"exact_match", "fst_accepted", "latency_seconds"})
 
@@ -100,6 +102,11 @@ def parse_thresholds(texts: Iterable[str], place: str = "") -> list[Threshold]:
 def is_entry_threshold(threshold: Threshold) -> bool:
     """Whether a threshold is for each dataset entry: over a name that entries have."""
     return threshold.name in _ENTRY_NAMES or threshold.name.startswith("entry_")
+
+
+def is_timing(threshold: Threshold) -> bool:
+    """Whether a threshold is about how long models took, which a replay cannot say."""
+    return "latency" in threshold.name or threshold.name.startswith("schedule_error")
 
 
 def evaluate(threshold: Threshold, summary: Mapping[str, Any]) -> ThresholdResult:

@@ -29,6 +29,7 @@ from pytest_realtime_eval.exceptions import (
 )
 from pytest_realtime_eval.execution.lag import LagGauge
 from pytest_realtime_eval.realtime import audio
+from pytest_realtime_eval.realtime.connection import connect_websocket
 from pytest_realtime_eval.realtime.event_log import EventLog
 from pytest_realtime_eval.realtime.session import SessionConfig, open_session
 from pytest_realtime_eval.schemas.transcript import (
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.conversation.tools import MockedAnswer, ToolMocks
     from pytest_realtime_eval.conversation.user import Utterance
     from pytest_realtime_eval.execution.lag import LagMonitor
+    from pytest_realtime_eval.realtime.connection import Connect
     from pytest_realtime_eval.realtime.endpoint import Endpoint
     from pytest_realtime_eval.realtime.event_log import EventSource
     from pytest_realtime_eval.realtime.protocol import Response
@@ -61,10 +63,12 @@ MAX_RESPONSES_PER_TURN: Final = 10
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where the two sessions of a conversation are opened."""
+    """Where the two sessions of a conversation are opened, and how they are reached."""
 
     assistant: Endpoint
     simulator: Endpoint
+    connect_assistant: Connect = connect_websocket
+    connect_simulator: Connect = connect_websocket
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,13 @@ def assistant_session(
         output_format=audio.AudioFormat(setup.output_format),
         sample_rate_hz=setup.sample_rate_hz,
     )
-    endpoint = _for_model(endpoints.assistant, setup.assistant_model)
-    return open_session(endpoint, config, log=log, timeout=setup.response_timeout)
+    return open_session(
+        _for_model(endpoints.assistant, setup.assistant_model),
+        config,
+        log=log,
+        timeout=setup.response_timeout,
+        connect=endpoints.connect_assistant,
+    )
 
 
 def simulator_session(
@@ -138,8 +147,13 @@ def simulator_session(
         output_format=audio.AudioFormat(setup.input_format),
         sample_rate_hz=setup.sample_rate_hz,
     )
-    endpoint = _for_model(endpoints.simulator, setup.simulator_model)
-    return open_session(endpoint, config, log=log, timeout=setup.response_timeout)
+    return open_session(
+        _for_model(endpoints.simulator, setup.simulator_model),
+        config,
+        log=log,
+        timeout=setup.response_timeout,
+        connect=endpoints.connect_simulator,
+    )
 
 
 def _for_model(endpoint: Endpoint, model: str | None) -> Endpoint:

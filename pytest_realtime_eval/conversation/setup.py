@@ -41,6 +41,7 @@ class ConversationSetup:
         sample_rate_hz: Of PCM16 on the wire; G.711 is always 8,000.
         response_timeout: Seconds of silence after which a server is given up.
         file_hashes: SHA-256 of every file that shaped this setup, by its path.
+        path: The simulation's file; its recordings stand beside it.
     """
 
     simulation: Simulation
@@ -59,6 +60,7 @@ class ConversationSetup:
     max_turns: int
     response_timeout: float
     file_hashes: tuple[tuple[str, str], ...]
+    path: Path | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return the settings as plain JSON: what a record and the content key hold."""
@@ -125,6 +127,7 @@ def resolve(
         or DEFAULT_MAX_TURNS,
         response_timeout=options.get("response_timeout"),
         file_hashes=(),
+        path=path,
     )
     if setup.chunk_ms > MAX_CHUNK_MS:
         raise FileError(path, f"must be at most {MAX_CHUNK_MS}", "$.audio.chunk_ms")

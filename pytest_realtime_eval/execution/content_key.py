@@ -124,10 +124,19 @@ def grading_content(setup: ConversationSetup) -> Content:
     }
 
 
-def simulation_key(setup: ConversationSetup, judge: Mapping[str, Any] | None) -> str:
-    """Return the key of a simulation's result; ``judge`` as in `judge_content`."""
+def simulation_key(
+    setup: ConversationSetup, judge: Mapping[str, Any] | None, endpoint: str = ""
+) -> str:
+    """Return the key of a simulation's result.
+
+    Args:
+        setup: The simulation, with every setting decided.
+        judge: As in `judge_content`.
+        endpoint: Where the sessions are opened.
+    """
     return content_key(
         {
+            "endpoint": endpoint,
             "conversation": conversation_content(setup),
             "real_time": setup.real_time,
             "judge": judge_content(setup, judge),

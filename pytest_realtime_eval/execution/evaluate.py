@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from pytest_realtime_eval.conversation.files import ConversationFiles
 from pytest_realtime_eval.conversation.loop import Endpoints, Played, failure_of, play
 from pytest_realtime_eval.conversation.tools import ToolMocks
-from pytest_realtime_eval.exceptions import BudgetReached
+from pytest_realtime_eval.exceptions import BudgetReached, CassetteError
+from pytest_realtime_eval.execution.cassettes import ConversationCassette, Take
 from pytest_realtime_eval.execution.limits import SESSIONS
 from pytest_realtime_eval.execution.retries import is_worth_repeating, wait_before
 from pytest_realtime_eval.graders import conversation_outcome, grade
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_realtime_eval.conversation.setup import ConversationSetup
-    from pytest_realtime_eval.exceptions import InfraError
+    from pytest_realtime_eval.exceptions import InfraError, RealtimeEvalError
+    from pytest_realtime_eval.execution.cassettes import CassetteMode
     from pytest_realtime_eval.execution.lag import LagMonitor
     from pytest_realtime_eval.execution.limits import Limits
     from pytest_realtime_eval.graders.judge import Judge
@@ -44,6 +46,7 @@ class SimulationJob:
         name: Names the conversation, and its files, within the run.
         folder: The run's folder.
         retries: How often a conversation is played again when the infrastructure failed.
+        cassettes: What is recorded, and what is replayed; ``None`` for neither.
         limits: Of the whole run; without them everything starts at once.
         max_lag_ms: A conversation whose p99 schedule error is above that is late.
     """
@@ -57,28 +60,44 @@ class SimulationJob:
     content_key: str = ""
     retries: int = 0
     lag: LagMonitor | None = None
+    cassettes: CassetteMode | None = None
     limits: Limits | None = None
     max_lag_ms: float = 50.0
+
+    def open_take(self) -> Take:
+        """Return how the conversation is played: live, recorded, or from its recording.
+
+        Raises:
+            CassetteError: It is to be replayed, and no recording fits.
+        """
+        path = self.setup.path
+        if path is None or self.cassettes is None or not self.cassettes.is_used:
+            return Take()
+        return ConversationCassette.beside(path, self.name, self.cassettes).open(self.setup)
 
     async def play(
         self,
         endpoints: Endpoints,
         tools: ToolMocks | None = None,
         on_turn: Callable[[Turn], None] | None = None,
+        take: Take | None = None,
     ) -> tuple[Played, tuple[Attempt, ...]]:
         """Play the conversation, again if the infrastructure failed.
 
-        Without ``tools`` the simulation's own mocks answer.
+        Without ``tools`` the simulation's own mocks answer; without ``take`` it is live.
 
         Raises:
             BudgetReached: The run has cost what it may, and this was not begun.
         """
-        mocks = tools or ToolMocks(self.setup.simulation.tool_mocks)
+        take = take or Take()
+        setup, endpoints = take.setup(self.setup), await take.endpoints(endpoints)
+        mocks = take.tools(tools or ToolMocks(self.setup.simulation.tool_mocks))
+        tell = _telling(on_turn, take)
         attempts: list[Attempt] = []
         while True:
             files = ConversationFiles(self.folder, self.name, len(attempts) + 1)
             async with self._leave_to_start(begun=bool(attempts)):
-                played = await play(self.setup, endpoints, mocks, files, on_turn, self.lag)
+                played = take.played(await play(setup, endpoints, mocks, files, tell, self.lag))
             attempts.append(_attempt(files.attempt, played))
             await self.charge(_spoken_costs(self.prices, played.transcript))
             if not is_worth_repeating(played.error):
@@ -134,15 +153,50 @@ async def evaluate(
 ) -> SimulationRecord:
     """Play a simulation, grade its transcript, and return its record."""
     try:
-        played, attempts = await job.play(endpoints, tools, on_turn)
-    except BudgetReached as error:
-        return unstarted_record(job, error)
-    return await record_of(job, played, attempts, judge)
+        take = await asyncio.to_thread(job.open_take)
+        played, attempts = await job.play(endpoints, tools, on_turn, take)
+    except (CassetteError, BudgetReached) as error:
+        return _unplayed(job, error)
+    record = await record_of(job, played, attempts, take.judge(judge))
+    return await _finished(job, record, take)
 
 
-def unstarted_record(job: SimulationJob, error: BudgetReached) -> SimulationRecord:
-    """Return the record of a conversation that there was no money for."""
-    return job.record(outcome="skipped", reason=str(error), failure=failure_of(error))
+async def play_only(
+    job: SimulationJob, endpoints: Endpoints, tools: ToolMocks | None
+) -> tuple[SimulationRecord, Transcript | RealtimeEvalError]:
+    """Play a simulation for a Python test, which grades it.
+
+    Returns:
+        Its record, and the transcript, or what broke the conversation.
+    """
+    try:
+        take = await asyncio.to_thread(job.open_take)
+        played, attempts = await job.play(endpoints, tools, take=take)
+    except (CassetteError, BudgetReached) as error:
+        return _unplayed(job, error), error
+    record = ungraded_record(job, played, attempts)
+    return await _finished(job, record, take), played.error or played.transcript
+
+
+def _unplayed(job: SimulationJob, error: CassetteError | BudgetReached) -> SimulationRecord:
+    """Return the record of a conversation that there is no recording of, or no money for."""
+    outcome = "skipped" if isinstance(error, BudgetReached) else "infra_error"
+    return job.record(outcome=outcome, reason=str(error), failure=failure_of(error))
+
+
+async def _finished(job: SimulationJob, record: SimulationRecord, take: Take) -> SimulationRecord:
+    """Keep the recording, if one was made, and say in the record what there is to say of it."""
+    problem = await take.finish(record.outcome)
+    changed = {
+        "reason": "; ".join(filter(None, (record.reason, problem))),
+        "replay": take.replay,
+        "content_key": take.key(job.setup, job.content_key),
+    }
+    return record.model_copy(update=changed)
+
+
+def _telling(on_turn: Callable[[Turn], None] | None, take: Take) -> Callable[[Turn], None] | None:
+    return None if on_turn is None else lambda turn: on_turn(take.heard(turn))
 
 
 def _attempt(number: int, played: Played) -> Attempt:

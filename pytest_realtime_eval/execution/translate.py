@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from pytest_realtime_eval.exceptions import InfraError
+from pytest_realtime_eval.exceptions import BudgetReached, InfraError
 from pytest_realtime_eval.metrics.exact import exact_match
 from pytest_realtime_eval.schemas.results import EntryRecord, Verdict
 from pytest_realtime_eval.schemas.transcript import Failure
 from pytest_realtime_eval.text.prompts import translation_prompt
-from pytest_realtime_eval.thresholds import evaluate
+from pytest_realtime_eval.thresholds import NO_LATENCIES, evaluate, is_timing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_realtime_eval.execution.limits import Limits
     from pytest_realtime_eval.metrics.fst import Analyzer
     from pytest_realtime_eval.metrics.registry import MetricRegistry
     from pytest_realtime_eval.pricing import PriceTable
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EntryJob:
-    """An entry, and what a record says of it before it is translated."""
+    """An entry, and what a record says of it before it is translated.
+
+    Attributes:
+        limits: Of the whole run; without them everything starts at once.
+    """
 
     nodeid: str
     path: str
@@ -37,6 +42,7 @@ class EntryJob:
     entry: Entry
     content_key: str = ""
     thresholds: tuple[Threshold, ...] = ()
+    limits: Limits | None = None
 
     def record(self, **fields: Any) -> EntryRecord:  # noqa: ANN401 - fields of the record
         """Return a record of this entry."""
@@ -79,7 +85,20 @@ class Translator:
 
 
 async def translate(job: EntryJob, dataset: Dataset, translator: Translator) -> EntryRecord:
-    """Translate an entry, score the translation, and return its record."""
+    """Translate an entry if there is money for it, score it, and return its record."""
+    if job.limits is None:
+        return await _translate(job, dataset, translator)
+    try:
+        await job.limits.check_cost()
+    except BudgetReached as error:
+        failure = _failure(error, error.failure_stage)
+        return job.record(outcome="skipped", reason=str(error), failure=failure)
+    record = await _translate(job, dataset, translator)
+    await job.limits.add_cost(record.cost_usd)
+    return record
+
+
+async def _translate(job: EntryJob, dataset: Dataset, translator: Translator) -> EntryRecord:
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     started = time.perf_counter()
     system = translator.system_prompt or translation_prompt(dataset)
@@ -111,7 +130,8 @@ def _scored(job: EntryJob, reply: TextReply, translator: Translator) -> dict[str
         "scores": scores,
         "exact_match": exact_match(predicted, job.entry.reference),
         "entry_chrf": scores.get("entry_chrf") or 0.0,
-        "latency_seconds": round(reply.latency_s, 6),
+        "latency_seconds": None if reply.replay == "fast" else round(reply.latency_s, 6),
+        "replay": reply.replay,
         "usage": reply.usage,
         "model_id": reply.model_id,
         "cost_usd": _cost(reply, translator),
@@ -145,7 +165,7 @@ def _passed(fields: dict[str, Any], thresholds: Sequence[Threshold]) -> dict[str
 
 def _verdict(threshold: Threshold, measured: dict[str, Any]) -> Verdict:
     result = evaluate(threshold, measured)
-    return Verdict(
+    verdict = Verdict(
         grader_id=threshold.name,
         type="threshold",
         status="pass" if result.met else "fail",
@@ -153,13 +173,15 @@ def _verdict(threshold: Threshold, measured: dict[str, Any]) -> Verdict:
         criteria=str(threshold),
         actual=result.value,
     )
+    if measured["replay"] == "fast" and is_timing(threshold):
+        return verdict.model_copy(update={"status": "not_applicable", "rationale": NO_LATENCIES})
+    return verdict
 
 
 def _broken(error: InfraError) -> dict[str, Any]:
-    failure = Failure(
-        stage=error.failure_stage,
-        error_type=type(error).__name__,
-        message=str(error),
-        fatal=error.fatal,
-    )
+    failure = _failure(error, error.failure_stage, fatal=error.fatal)
     return {"outcome": "infra_error", "reason": str(error), "failure": failure}
+
+
+def _failure(error: Exception, stage: str, *, fatal: bool = False) -> Failure:
+    return Failure(stage=stage, error_type=type(error).__name__, message=str(error), fatal=fatal)

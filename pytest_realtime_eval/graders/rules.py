@@ -17,6 +17,7 @@ from pytest_realtime_eval.schemas.simulation import (
     ToolCallGrader,
     ToolOrderGrader,
 )
+from pytest_realtime_eval.thresholds import NO_LATENCIES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +77,7 @@ def _of_conversation(spec: RuleSpec, case: GradingCase) -> Finding:
         case MentionsGrader() | NotMentionsGrader():
             return compare_words(spec, transcript.turns)
         case MaxLatencyGrader():
-            return _slowest(spec, transcript.turns)
+            return _slowest(spec, transcript, transcript.turns)
         case ToolOrderGrader():
             return _order(spec, transcript)
         case EndsCallGrader():
@@ -96,7 +97,7 @@ def _of_turns(spec: RuleSpec, case: GradingCase) -> list[TurnFinding]:
         case MentionsGrader() | NotMentionsGrader():
             return [(turn, compare_words(spec, [turn])) for turn in turns]
         case MaxLatencyGrader():
-            return [(turn, _slowest(spec, [turn])) for turn in turns]
+            return [(turn, _slowest(spec, case.transcript, [turn])) for turn in turns]
         case ToolOrderGrader() | EndsCallGrader():
             earlier = Finding("not_applicable", "decided at the end of the conversation")
             ending = (turns[-1], _of_conversation(spec, case))
@@ -125,7 +126,9 @@ def _made(call: ToolCall) -> dict[str, Any]:
     return {"name": call.name, "arguments": arguments}
 
 
-def _slowest(spec: MaxLatencyGrader, turns: Sequence[Turn]) -> Finding:
+def _slowest(spec: MaxLatencyGrader, transcript: Transcript, turns: Sequence[Turn]) -> Finding:
+    if transcript.replay == "fast":
+        return Finding("not_applicable", NO_LATENCIES, spec.limit_ms)
     measured = {turn.index: getattr(turn.latencies, spec.metric) for turn in turns}
     known = {index: value for index, value in measured.items() if value is not None}
     if not known:

@@ -84,6 +84,8 @@ class ItemRecord(Record):
         cost_usd: ``None`` when it is not known.
         attempts: Earlier tries and the last one; empty when the first one counted.
         resumed: The record was taken over from an interrupted run.
+        replay: How a recording was replayed, at full speed or at its own; empty when the
+            item ran live.
     """
 
     nodeid: str
@@ -98,6 +100,7 @@ class ItemRecord(Record):
     attempts: tuple[Attempt, ...] = ()
     failure: Failure | None = None
     resumed: bool = False
+    replay: Literal["", "fast", "recorded"] = ""
 
 
 class SimulationRecord(ItemRecord):

@@ -143,6 +143,8 @@ class Transcript(Record):
         failure: What broke the conversation; ``None`` when it came to its end.
         event_log_path: JSON lines, relative to the run's folder.
         started_at: ISO 8601, UTC.
+        replay: How a recording was replayed; empty when the conversation was live. At
+            full speed nobody had to wait, so the turns have no latencies.
     """
 
     simulation_id: str
@@ -157,6 +159,7 @@ class Transcript(Record):
     duration_ms: float
     schedule_error: ScheduleError | None = None
     end_usage: Usage = Usage()
+    replay: Literal["", "fast", "recorded"] = ""
 
     @property
     def tool_calls(self) -> tuple[ToolCall, ...]:

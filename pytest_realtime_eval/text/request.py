@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_realtime_eval.exceptions import InfraError
 from pytest_realtime_eval.schemas.results import EntryUsage
@@ -68,6 +68,7 @@ class TextReply:
         usage: Tokens as the server counted them.
         cost_usd: As the server reported it; ``None`` when it did not.
         latency_s: Seconds of the attempt that was answered, without earlier ones.
+        replay: How a recorded reply was replayed; empty when it was not.
     """
 
     text: str
@@ -76,3 +77,4 @@ class TextReply:
     usage: EntryUsage = field(default_factory=EntryUsage)
     cost_usd: float | None = None
     latency_s: float = 0.0
+    replay: Literal["", "fast", "recorded"] = ""

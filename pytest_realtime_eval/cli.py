@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pytest_realtime_eval.commands.cards import add_card_commands
 from pytest_realtime_eval.commands.compare import add_compare_command
+from pytest_realtime_eval.commands.report import add_report_commands
 from pytest_realtime_eval.commands.run import add_run_commands
 from pytest_realtime_eval.exceptions import RealtimeEvalError
 
@@ -22,6 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="command", required=True)
     add_run_commands(commands)
+    add_report_commands(commands)
     add_compare_command(commands)
     add_card_commands(commands)
     return parser

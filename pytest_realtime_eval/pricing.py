@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 from pydantic import Field, NonNegativeFloat
 
 from pytest_realtime_eval.schemas.document import Document, read_json, validate
+from pytest_realtime_eval.schemas.results import EntryUsage
+from pytest_realtime_eval.schemas.transcript import Usage
 
 if TYPE_CHECKING:
-    from pytest_realtime_eval.schemas.results import EntryUsage
-    from pytest_realtime_eval.schemas.transcript import Usage
+    from collections.abc import Iterable
+
+    from pytest_realtime_eval.schemas.results import Verdict
+    from pytest_realtime_eval.schemas.transcript import Transcript
 
 PACKAGED: Final = Path(__file__).with_name("prices.json")
 _SNAPSHOT: Final = re.compile(r"-\d{4}-\d{2}-\d{2}$")
@@ -89,6 +93,32 @@ class PriceTable(Document):
             usage.input_audio_tokens, usage.cached_audio_tokens, usage.output_audio_tokens
         )
         return (text + audio) / self.unit_tokens
+
+    def conversation_cost(
+        self, transcript: Transcript, verdicts: Iterable[Verdict]
+    ) -> float | None:
+        """Sum assistant, simulator and judge in USD; ``None`` as soon as one is not known."""
+        assistant = sum((turn.usage for turn in transcript.turns), Usage())
+        simulator = sum((turn.simulator_usage for turn in transcript.turns), transcript.end_usage)
+        costs = [
+            self.realtime_cost(transcript.assistant_model, assistant),
+            self.realtime_cost(transcript.simulator_model, simulator),
+            *(self.judge_cost(verdict) for verdict in verdicts if verdict.model),
+        ]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if len(known) == len(costs) else None
+
+    def judge_cost(self, verdict: Verdict) -> float | None:
+        """Return what a verdict cost in USD: as its server says, else by its tokens."""
+        if verdict.cost_usd is not None:
+            return verdict.cost_usd
+        used = verdict.usage
+        usage = EntryUsage(
+            prompt_tokens=used.input_tokens,
+            completion_tokens=used.output_tokens,
+            cached_tokens=used.cached_tokens,
+        )
+        return self.text_cost(verdict.model, usage)
 
 
 def _is_split(usage: Usage) -> bool:

@@ -344,4 +344,4 @@ def _p_value(value: float | None) -> str:
 
 def _p(value: float | None) -> str:
     shown = _p_value(value)
-    return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
+    return f"p < {shown[1:]}" if shown.startswith("<") else f"p = {shown}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,13 +55,23 @@ class Run:
             folder=folder or self.folder,
             run_name=run.run_name,
             started_at=run.started_at,
-            elapsed_seconds=run.elapsed_seconds,
+            elapsed_seconds=run.elapsed_seconds or self._elapsed_at_least(),
             configuration=run.configuration,
             endpoint=run.endpoint,
             judge=run.judge,
             environment={name: str(value) for name, value in run.environment.items()},
             parent=run.parent,
         )
+
+    def _elapsed_at_least(self) -> float:
+        """Return the seconds until the last item ended, for a run that was interrupted."""
+        started = _seconds(self.stored.started_at)
+        ends = [
+            at + record.duration_ms / 1000
+            for record in self.records
+            if (at := _seconds(record.started_at))
+        ]
+        return round(max(ends) - started, 3) if ends and started else 0.0
 
     def settings(self) -> AssemblySettings:
         """Return what shaped the run's folder; metrics are the project's own."""
@@ -84,6 +95,13 @@ class Run:
             system_prompt=card.system_prompt,
             thresholds=tuple(thresholds),
         )
+
+
+def _seconds(timestamp: str) -> float:
+    try:
+        return datetime.fromisoformat(timestamp).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def described(

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytest_realtime_eval.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from pytest_realtime_eval.conversation.loop import Endpoints
     from pytest_realtime_eval.embedded.process import EmbeddedProcess
     from pytest_realtime_eval.execution.identity import RunIdentity
     from pytest_realtime_eval.graders.judge import Judge
     from pytest_realtime_eval.options import Options
+    from pytest_realtime_eval.text.client import Gate
 
 #: Judges where nothing names a model.
 DEFAULT_JUDGE_MODEL: Final = "gpt-5-mini"
@@ -82,20 +81,21 @@ def embedded_process(identity: RunIdentity) -> EmbeddedProcess:
 def close_endpoints(identity: RunIdentity) -> None:
     """Shut the embedded endpoint of a run down, if one was started."""
     rendezvous = _rendezvous(identity)
-    if rendezvous.parent.exists():
+    if rendezvous.exists():
         from pytest_realtime_eval.embedded.process import shut_down
 
         shut_down(rendezvous)
-        shutil.rmtree(rendezvous.parent, ignore_errors=True)
 
 
 def _rendezvous(identity: RunIdentity) -> Path:
     """Return the file through which the processes of a run find the embedded endpoint."""
-    return Path(tempfile.gettempdir()) / f"realtime-eval-{identity.uid}" / "endpoint.json"
+    return identity.meeting_place / "endpoint.json"
 
 
 def endpoint_name(options: Options, environ: Mapping[str, str]) -> str:
     """Return the endpoint's name for reports, a URL without credentials; empty without one."""
+    if options.get("replay"):
+        return "cassette"
     try:
         return _shown(choose_endpoint(options, environ))
     except ConfigurationError:
@@ -133,7 +133,9 @@ def judge_name(options: Options, environ: Mapping[str, str]) -> str:
     return ""
 
 
-def configured_judge(options: Options, environ: Mapping[str, str]) -> Judge | None:
+def configured_judge(
+    options: Options, environ: Mapping[str, str], gate: Gate | None = None
+) -> Judge | None:
     """Return the judge, or ``None`` when there is no server to ask.
 
     OpenAI is asked through its Responses API, every other server through chat completions.
@@ -152,4 +154,4 @@ def configured_judge(options: Options, environ: Mapping[str, str]) -> Judge | No
     if not is_openai(url) and not options.get("judge_model"):
         raise ConfigurationError("a judge that is not OpenAI's needs --eval-judge-model")
     dialect = (Responses if is_openai(url) else ChatCompletions)(url, key_for(url, environ))
-    return Judge(TextClient(dialect), model)
+    return Judge(TextClient(dialect, gate=gate), model)

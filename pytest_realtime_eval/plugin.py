@@ -16,8 +16,10 @@ from pytest_realtime_eval import fixtures, hookspecs
 from pytest_realtime_eval.collectors import COLLECTION_KEY, EvalCollection
 from pytest_realtime_eval.exceptions import ConfigurationError
 from pytest_realtime_eval.execution.identity import RunIdentity, new_run
-from pytest_realtime_eval.items import RUNNER_KEY, attach_records, teststatus
+from pytest_realtime_eval.execution.watch import StepFile, Watch
+from pytest_realtime_eval.items import RUNNER_KEY, WATCH_KEY, attach_records, teststatus
 from pytest_realtime_eval.options import add_options, check_cassette_options, read_options
+from pytest_realtime_eval.progress import ProgressDisplay
 from pytest_realtime_eval.reporter import Reporter, last_durations
 from pytest_realtime_eval.runner import Runner
 
@@ -67,20 +69,41 @@ def _start(config: pytest.Config, options: Options) -> None:
         identity = new_run(options)
         reporter = Reporter(config, options, identity)
         config.pluginmanager.register(reporter, "realtime-eval-reporter")
+        display = _display(config, identity)
+        config.stash[WATCH_KEY] = display.watch if display else Watch()
         if config.getoption("dist", "no") != "no":
-            _distribute(config, identity)
+            _distribute(config, identity, display)
     else:
         identity = RunIdentity(**worker_input[WORKER_INPUT]["identity"])
+        config.stash[WATCH_KEY] = _watch_of_worker(worker_input)
     check_cassette_options(options)
     ahead = not (config.getoption("usepdb") or config.getoption("trace"))
     config.stash[COLLECTION_KEY] = EvalCollection(options, _named_files(config))
     config.stash[RUNNER_KEY] = Runner(options, identity, config.hook, ahead=ahead)
 
 
-def _distribute(config: pytest.Config, identity: RunIdentity) -> None:
+def _display(config: pytest.Config, identity: RunIdentity) -> ProgressDisplay | None:
+    """Register what shows the run's progress, unless there is no terminal or it is quiet."""
+    if not config.pluginmanager.has_plugin("terminal") or config.option.verbose < 0:
+        return None
+    display = ProgressDisplay(config, identity.meeting_place / "progress.jsonl")
+    config.pluginmanager.register(display, "realtime-eval-progress")
+    return display
+
+
+def _watch_of_worker(worker_input: dict[str, Any]) -> Watch:
+    path = worker_input[WORKER_INPUT]["progress"]
+    return Watch(StepFile(Path(path)).append, worker_input["workerid"]) if path else Watch()
+
+
+def _distribute(
+    config: pytest.Config, identity: RunIdentity, display: ProgressDisplay | None
+) -> None:
     from pytest_realtime_eval.distribution import Distribution, EvalDistribution
 
-    told: dict[str, Any] = {"identity": identity.to_json()}
+    told: dict[str, Any] = {"identity": identity.to_json(), "progress": None}
+    if display is not None:
+        told["progress"] = str(display.path)
     distribution: Distribution
     if config.stash.get(_DIST_NAMED_KEY, False):
         distribution = Distribution({WORKER_INPUT: told})
@@ -101,6 +124,8 @@ def _named_files(config: pytest.Config) -> frozenset[Path]:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End what still runs."""
+    if display := config.pluginmanager.get_plugin("realtime-eval-progress"):
+        display.close()
     if runner := config.stash.get(RUNNER_KEY, None):
         runner.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -39,6 +40,15 @@ class RunIdentity:
     def path(self) -> Path:
         """The run's folder."""
         return Path(self.folder)
+
+    @property
+    def meeting_place(self) -> Path:
+        """Where the processes of a run leave each other word, in the folder for such things.
+
+        A run that is taken up has another than the processes that began it, whose endpoint
+        may not have ended yet.
+        """
+        return Path(tempfile.gettempdir()) / f"realtime-eval-{self.uid}-{self.controller_pid}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the identity as it travels to workers."""

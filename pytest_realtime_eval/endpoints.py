@@ -96,6 +96,8 @@ def endpoint_name(options: Options, environ: Mapping[str, str]) -> str:
     """Return the endpoint's name for reports, a URL without credentials; empty without one."""
     if options.get("replay"):
         return "cassette"
+    if options.get("replay"):
+        return "cassette"
     try:
         return _shown(choose_endpoint(options, environ))
     except ConfigurationError:
@@ -110,6 +112,9 @@ def _shown(endpoint: str) -> str:
 
 def describe(options: Options, environ: Mapping[str, str]) -> list[str]:
     """Return what the report header says of endpoint, models and judge."""
+    if options.get("replay"):
+        at = "at full speed" if options.get("replay_pace") == "fast" else "at the recorded pace"
+        return [f"evals: replaying cassettes {at}, nothing is called"]
     try:
         endpoint = _shown(choose_endpoint(options, environ))
     except ConfigurationError as error:
@@ -119,8 +124,9 @@ def describe(options: Options, environ: Mapping[str, str]) -> list[str]:
     assistant = options.assistant_model or "as the simulations say"
     simulator = options.get("simulator_model") or "as the simulations say"
     judge = judge_name(options, environ) or "none (llm_as_judge verdicts stay ungraded)"
+    record = options.get("record")
     return [
-        f"evals: endpoint {endpoint}",
+        f"evals: endpoint {endpoint}" + (f", recording {record}" if record != "none" else ""),
         f"evals: assistant {assistant}, simulator {simulator}, judge {judge}",
     ]
 

@@ -118,13 +118,16 @@ def _totals(summary: Mapping[str, Any], info: RunInfo) -> str:
     return f"{', '.join(counts) or 'no items'} in {seconds(info.elapsed_seconds)}; cost: {cost}."
 
 
+_RESULTS: Final = {"met": "✅ met", "missed": "❌ missed", "not applicable": "not applicable"}
+
+
 def _thresholds(info: RunInfo) -> Iterator[str]:
     if not info.thresholds:
         return
     yield from _heading("threshold", "value:", "")
     for check in info.thresholds:
         value = "not measured" if check.value is None else f"{check.value:g}"
-        yield _row(_code(check.expression), value, "✅ met" if check.met else "❌ missed")
+        yield _row(_code(check.expression), value, _RESULTS[check.result])
 
 
 def _simulations(records: Sequence[SimulationRecord]) -> Iterator[str]:

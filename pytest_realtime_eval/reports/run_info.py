@@ -17,14 +17,24 @@ class ThresholdCheck:
     Attributes:
         expression: As it was written: ``chrf_plus_plus>=40``.
         value: What the run reached; ``None`` when nothing was measured.
-        met: Whether the threshold holds.
+        met: Whether the threshold holds; one that does not apply is not missed.
         place: Where it was written: ``command line``, ``ini``, a file.
+        applies: Whether it could be held at all: what a replay at full speed takes says
+            nothing about latencies.
     """
 
     expression: str
     value: float | None
     met: bool
     place: str = ""
+    applies: bool = True
+
+    @property
+    def result(self) -> str:
+        """The result in words: ``met``, ``missed`` or ``not applicable``."""
+        if not self.applies:
+            return "not applicable"
+        return "met" if self.met else "missed"
 
 
 @dataclass(frozen=True)

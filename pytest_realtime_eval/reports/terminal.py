@@ -192,7 +192,7 @@ def threshold_table(info: RunInfo, width: int = 80) -> list[str]:
         [
             check.expression,
             "not measured" if check.value is None else f"{check.value:g}",
-            "met" if check.met else "MISSED",
+            "MISSED" if check.result == "missed" else check.result,
             check.place,
         ]
         for check in info.thresholds

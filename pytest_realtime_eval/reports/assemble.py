@@ -104,7 +104,13 @@ def assemble(records: Sequence[AnyRecord], info: RunInfo, settings: AssemblySett
     checks, unknown = _check(records, datasets, summary, info, settings)
     info = replace(info, thresholds=checks)
     summary["thresholds"] = [
-        {"threshold": c.expression, "value": c.value, "met": c.met, "place": c.place, "applies": c.applies}
+        {
+            "threshold": c.expression,
+            "value": c.value,
+            "met": c.met,
+            "place": c.place,
+            "applies": c.applies,
+        }
         for c in checks
     ]
     write_csv(frame, info.folder / "results.csv")

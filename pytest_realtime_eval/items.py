@@ -67,11 +67,13 @@ class EvalItem(pytest.Function):
         lane: Items of a lane share its concurrency.
         concurrency_option: The setting that says how many are in flight.
         needs: The fixtures whose values the work is given.
+        first_turn: What its work begins with; 0 where there are no turns.
     """
 
     lane: ClassVar[str]
     concurrency_option: ClassVar[str]
     needs: ClassVar[tuple[str, ...]]
+    first_turn: ClassVar[int] = 0
 
     @property
     def runner(self) -> Runner:
@@ -80,7 +82,7 @@ class EvalItem(pytest.Function):
 
     async def evaluate(self, values: dict[str, Any]) -> AnyRecord:
         """Do the work, in the runner's event loop, and tell of it."""
-        self.watch.began(self.nodeid)
+        self.watch.began(self.nodeid, self.first_turn)
         cost_usd = None
         try:
             record = await self.work(values)
@@ -185,6 +187,7 @@ class SimulationItem(EvalItem):
     lane = "conversations"
     concurrency_option = "concurrency"
     needs = ("realtime_endpoints", "tool_mocks", "judge")
+    first_turn = 1
 
     def __init__(self, *, conversation: ConversationSetup, **kwargs: Any) -> None:  # noqa: ANN401 - pytest's own
         super().__init__(**kwargs)

@@ -194,7 +194,7 @@ class ProgressDisplay:
 
     def _note(self, progress: Progress, step: Step) -> None:
         if step.kind == "began":
-            progress.start(step.nodeid)
+            progress.start(step.nodeid, step.turn)
             self._on_worker[step.nodeid] = step.worker
         elif step.kind == "turn":
             progress.turn(step.nodeid, min(step.turn + 1, step.last_turn))

@@ -25,7 +25,7 @@ class Step:
 
     Attributes:
         worker: The xdist worker that it happened on; empty without one.
-        turn: Counts from 1; of a turn that ended.
+        turn: Counts from 1: the one that ended, or that an item begins with; 0 without turns.
         last_turn: The turn that the conversation does not go beyond.
         calls: Names of the tools that were called, in their order.
         first_audio_ms: From the request to the assistant's first audio.
@@ -53,9 +53,9 @@ class Watch:
         self._tell = tell or (lambda step: None)  # noqa: ARG005 - nobody listens
         self._worker = worker
 
-    def began(self, nodeid: str) -> None:
-        """Tell that an item's work began."""
-        self._tell(Step("began", nodeid, self._worker))
+    def began(self, nodeid: str, turn: int = 0) -> None:
+        """Tell that an item's work began, at its first turn if it has turns."""
+        self._tell(Step("began", nodeid, self._worker, turn=turn))
 
     def turn_ended(self, nodeid: str, turn: Turn, last_turn: int) -> None:
         """Tell of a turn that was played, or broke."""

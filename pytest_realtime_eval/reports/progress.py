@@ -36,9 +36,9 @@ class Progress:
         """How many items are done."""
         return len(self.finished)
 
-    def start(self, name: str) -> None:
-        """Note that an item began."""
-        self.running[name] = 0
+    def start(self, name: str, turn: int = 0) -> None:
+        """Note that an item began, at a turn if it has turns."""
+        self.running[name] = turn
 
     def turn(self, name: str, index: int) -> None:
         """Note that a running item is at a turn; an item that is done is left alone."""

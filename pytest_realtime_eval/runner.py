@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pytest_realtime_eval.execution.portal import LoopThread
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Hashable, Iterable
 
     import pytest
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.schemas.dataset import Dataset, Entry
     from pytest_realtime_eval.schemas.results import AnyRecord
     from pytest_realtime_eval.settings import MetricsHook
+
+    Work = Callable[[], Awaitable[AnyRecord]]
     from pytest_realtime_eval.text.sources import TextSource
 
 T = TypeVar("T")
@@ -118,8 +120,13 @@ class Runner:
         """Announce what is upcoming, as far ahead as the lead allows.
 
         An item whose session fixtures have no value yet is tried again at the next turn.
+        Nothing is announced before half the lead is used up: each announcement waits for
+        the loop's thread, which would cost an entry more than its translation.
         """
+        if len(self._announced) > _LEAD // 2:
+            return
         later: list[EvalItem] = []
+        jobs: dict[str, dict[Hashable, Work]] = {}
         while self._upcoming and len(self._announced) < _LEAD:
             item = self._upcoming.popleft()
             values = None if _may_not_run(item) or self._kept(item) else item.values_ahead()
@@ -127,7 +134,10 @@ class Runner:
                 later.append(item)
                 continue
             self._announced.add(item.nodeid)
-            self._lane(item).announce({item.nodeid: partial(item.evaluate, values)})
+            jobs.setdefault(item.lane, {})[item.nodeid] = partial(item.evaluate, values)
+            self._lane(item)
+        for lane, announced in jobs.items():
+            self._lanes[lane].announce(announced)
         self._upcoming.extendleft(reversed([item for item in later if item.could_start_ahead]))
 
     async def run_in_loop(self, work: Callable[..., Awaitable[T]], *args: object) -> T:

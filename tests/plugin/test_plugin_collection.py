@@ -14,9 +14,10 @@ def collected(result: pytest.RunResult) -> list[str]:
 
 
 def test_a_simulation_is_an_item_that_runs_and_leaves_a_record(each_mode: Suite) -> None:
-    each_mode.simulation("sim_a")
-    each_mode.simulation("sim_b", folder="evals/deeper")
-    result = each_mode.run("-v")
+    each_mode.simulation("sim_a", tags=["urgent"])
+    each_mode.simulation("sim_b", folder="evals/deeper", tags=["urgent"])
+    each_mode.simulation("sim_c")
+    result = each_mode.run("-v", "--strict-markers", "-m", "urgent and simulation")
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines_random(
         ["*evals/sim_a.json::sim_a PASSED*", "*evals/deeper/sim_b.json::sim_b PASSED*"]
@@ -64,13 +65,6 @@ def test_tags_and_kind_are_marks_also_strict_ones(suite: Suite, expression: str)
     suite.simulation("sim_b", tags=["calm"])
     result = suite.run("--strict-markers", "-m", expression, "--collect-only", "-q")
     assert collected(result) == ["evals/sim_a.json::sim_a"]
-
-
-def test_strict_marks_with_tags_under_xdist(suite: Suite) -> None:
-    suite.mode = ("-n2",)
-    suite.simulation("sim_a", tags=["urgent"])
-    suite.simulation("sim_b")
-    suite.run("--strict-markers", "-m", "urgent").assert_outcomes(passed=1)
 
 
 def test_other_files_and_folders_are_left_alone(suite: Suite) -> None:

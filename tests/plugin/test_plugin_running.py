@@ -88,13 +88,12 @@ def test_a_worker_starts_its_share_ahead(suite: Suite) -> None:
     assert len(suite.records()) == 6
 
 
-@pytest.mark.parametrize("dist", ["loadfile", "each"])
-def test_a_dist_mode_that_is_named_is_kept(suite: Suite, dist: str) -> None:
+def test_a_dist_mode_that_is_named_is_kept(suite: Suite) -> None:
     suite.simulation("sim_a")
     suite.simulation("sim_b")
     suite.write("evals/test_plain.py", "def test_plain(): pass\n")
-    result = suite.run("-n2", "--dist", dist)
-    result.assert_outcomes(passed=6 if dist == "each" else 3)
+    result = suite.run("-n2", "--dist", "each")
+    result.assert_outcomes(passed=6)
 
 
 def test_evals_and_plain_tests_share_the_workers(suite: Suite) -> None:
@@ -229,18 +228,17 @@ def test_control_c_keeps_what_was_played_and_leaves_nothing_running(suite: Suite
 
 def test_a_worker_that_dies_costs_its_item_and_no_other(suite: Suite) -> None:
     suite.mode = ("-n2",)
-    for name in ("sim_a", "sim_b", "sim_c", "sim_crash", "sim_d", "sim_e"):
-        suite.simulation(name)
+    for name in ("sim_a", "sim_b", "sim_c", "sim_d", "sim_e"):
+        suite.simulation(name, slow(200))
+    suite.simulation("sim_crash", folder="evals/dies")
     suite.write(
-        "evals/conftest.py",
+        "evals/dies/conftest.py",
         """
         import os, pytest
 
         @pytest.fixture
-        def tool_mocks(simulation, tool_mocks):
-            if simulation.simulation_id == "sim_crash":
-                os._exit(3)
-            return tool_mocks
+        def tool_mocks():
+            os._exit(3)
         """.replace("\n        ", "\n"),
     )
     result = suite.run()
@@ -251,16 +249,6 @@ def test_a_worker_that_dies_costs_its_item_and_no_other(suite: Suite) -> None:
     assert set(outcomes.values()) == {"passed"}
     assert suite.records()["sim_crash"]["failure"]["stage"] == "worker_crash"
     assert len(rows(suite)) == 6
-
-
-def test_a_worker_that_dies_with_conversations_under_way_loses_none(suite: Suite) -> None:
-    suite.mode = ("-n2",)
-    names = {f"sim_{letter}" for letter in "abcdef"}
-    for name in names:
-        suite.simulation(name, slow(300))
-    suite.write("evals/a_first/test_crash.py", "import os\ndef test_crash(): os._exit(3)\n")
-    suite.run()
-    assert suite.outcomes() == dict.fromkeys(names, "passed")
 
 
 def test_the_header_says_endpoint_models_judge_and_folder(suite: Suite) -> None:
@@ -275,14 +263,14 @@ def test_the_header_says_endpoint_models_judge_and_folder(suite: Suite) -> None:
     )
 
 
-def test_an_item_with_nothing_to_grade_is_a_skip_that_says_why(each_mode: Suite) -> None:
-    each_mode.simulation("sim_a", graders={})
+def test_an_item_with_nothing_to_grade_is_a_skip_that_says_why(suite: Suite) -> None:
+    suite.simulation("sim_a", graders={})
     judged = {"trace_level": [{"id": "polite", "criteria": "Is polite."}]}
-    each_mode.simulation("sim_b", graders=judged)
-    result = each_mode.run("-rs")
+    suite.simulation("sim_b", graders=judged)
+    result = suite.run("-rs")
     assert result.ret == 0
     assert result.parseoutcomes().get("passed", 0) == 0
-    assert each_mode.outcomes() == {"sim_a": "ungraded", "sim_b": "ungraded"}
+    assert suite.outcomes() == {"sim_a": "ungraded", "sim_b": "ungraded"}
     result.stdout.fnmatch_lines(["*no grader had anything to grade*"])
     result.stdout.fnmatch_lines(["*no judge is configured*"])
 

@@ -17,8 +17,14 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_realtime_eval.exceptions import ConfigurationError, FileError, RealtimeEvalError
+from pytest_realtime_eval.exceptions import (
+    BudgetReached,
+    ConfigurationError,
+    FileError,
+    RealtimeEvalError,
+)
 from pytest_realtime_eval.execution.identity import check_writable
+from pytest_realtime_eval.execution.meeting_place import close_meeting_place
 from pytest_realtime_eval.items import is_eval_id
 
 if TYPE_CHECKING:
@@ -46,6 +52,7 @@ class Reporter:
         self._other_failures: set[str] = set()
         self._assembly: Assembly | None = None
         self._notes: list[str] = []
+        self._told_unknown_cost = False
 
     def pytest_report_header(self) -> list[str] | None:
         """Say what the run talks to, who judges, and where the results go."""
@@ -104,6 +111,7 @@ class Reporter:
                 self._store(0.0)
         self._records[nodeid] = records
         for record in records:
+            self._tell_unknown_cost(record)
             if not record.get("resumed"):
                 self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
         self._file.flush()
@@ -204,11 +212,35 @@ class Reporter:
         if self._assembly.problems:
             return pytest.ExitCode.USAGE_ERROR
         checks = self._assembly.info.thresholds
-        if not all(check.met for check in checks):
+        if self._ran_out_of_money() or not all(check.met for check in checks):
             return pytest.ExitCode.TESTS_FAILED
         if session.exitstatus == pytest.ExitCode.TESTS_FAILED and self._tolerates(session):
             return pytest.ExitCode.OK
         return session.exitstatus
+
+    def _ran_out_of_money(self) -> bool:
+        """Whether items were left out because the run had cost what it may."""
+        unstarted = [r for records in self._records.values() for r in records if _unstarted(r)]
+        if unstarted:
+            self._notes.append(
+                f"ERROR: --eval-max-cost-usd was reached: {len(unstarted)} of the run's items "
+                f"were not started; --eval-resume {self._identity.run_id} goes on with them"
+            )
+        return bool(unstarted)
+
+    def _tell_unknown_cost(self, record: dict[str, Any]) -> None:
+        """Say once that a budget cannot hold, since nobody knows what something costs."""
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if self._options.get("max_cost_usd") is None or self._told_unknown_cost or not terminal:
+            return
+        if _has_unknown_cost(record):
+            self._told_unknown_cost = True
+            terminal.ensure_newline()
+            terminal.write_line(
+                f"evals: what {record['nodeid']} cost is not known, so --eval-max-cost-usd does "
+                "not count it; a price table (--eval-price-file) would",
+                yellow=True,
+            )
 
     def _tolerates(self, session: pytest.Session) -> bool:
         """Whether the failed items are what ``pass_rate`` allows, and nothing else failed."""
@@ -277,6 +309,7 @@ class Reporter:
 
         with contextlib.suppress(RealtimeEvalError):
             close_endpoints(self._identity)
+        close_meeting_place(self._identity)
 
 
 #: Outcomes that leave an item's report without a failure.
@@ -298,6 +331,17 @@ def _natural(nodeid: str) -> list[tuple[int, str]]:
     """Return a key that sorts ``entry-2`` before ``entry-10``."""
     parts = re.split(r"(\d+)", nodeid)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def _unstarted(record: dict[str, Any]) -> bool:
+    """Whether an item was left out because the run had cost what it may."""
+    return bool(record.get("failure")) and record["failure"]["stage"] == BudgetReached.failure_stage
+
+
+def _has_unknown_cost(record: dict[str, Any]) -> bool:
+    """Whether an item used a model and nobody knows what that cost."""
+    turns = (record.get("transcript") or {}).get("turns")
+    return record.get("cost_usd") is None and bool(turns or record.get("predicted"))
 
 
 def _worker_crashed(report: pytest.TestReport) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pytest_realtime_eval.conversation.files import ConversationFiles
@@ -74,6 +74,10 @@ class SimulationJob:
         if path is None or self.cassettes is None or not self.cassettes.is_used:
             return Take()
         return ConversationCassette.beside(path, self.name, self.cassettes).open(self.setup)
+
+    def taking(self, take: Take) -> SimulationJob:
+        """Return the job for a take: a replay opens no session and costs nothing."""
+        return replace(self, limits=None) if take.replay else self
 
     async def play(
         self,
@@ -154,6 +158,7 @@ async def evaluate(
     """Play a simulation, grade its transcript, and return its record."""
     try:
         take = await asyncio.to_thread(job.open_take)
+        job = job.taking(take)
         played, attempts = await job.play(endpoints, tools, on_turn, take)
     except (CassetteError, BudgetReached) as error:
         return _unplayed(job, error)
@@ -171,6 +176,7 @@ async def play_only(
     """
     try:
         take = await asyncio.to_thread(job.open_take)
+        job = job.taking(take)
         played, attempts = await job.play(endpoints, tools, take=take)
     except (CassetteError, BudgetReached) as error:
         return _unplayed(job, error), error

@@ -94,7 +94,7 @@ async def translate(job: EntryJob, dataset: Dataset, translator: Translator) -> 
         failure = _failure(error, error.failure_stage)
         return job.record(outcome="skipped", reason=str(error), failure=failure)
     record = await _translate(job, dataset, translator)
-    await job.limits.add_cost(record.cost_usd)
+    await job.limits.add_cost(None if record.replay else record.cost_usd)
     return record
 
 

@@ -85,9 +85,17 @@ class Runner:
         """Return the item's record: kept from the run that is resumed, started ahead, or new."""
         if kept := self._kept(item):
             return kept
+        self._close_later(values)
         self._announce()
         self._announced.discard(item.nodeid)
         return self._lane(item).take(item.nodeid, partial(item.evaluate, values))
+
+    def _close_later(self, values: dict[str, Any]) -> None:
+        """Note the clients among fixtures' values: they live in this loop, also users' own."""
+        for value in values.values():
+            closer = getattr(value, "aclose", None)
+            if closer is not None and closer not in self._closers:
+                self._closers.append(closer)
 
     def _kept(self, item: EvalItem) -> AnyRecord | None:
         """Return the result that the resumed run has of an item, if it still stands for it."""

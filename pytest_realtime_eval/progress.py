@@ -276,7 +276,7 @@ class _Screen:
             return
         from pytest_realtime_eval.reports.status_row import take_down
 
-        self._write(take_down(self._size.lines))
+        self._write(take_down())
         self._size, self._shown = None, ""
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ LEAST_ROWS: Final = 5
 _SAVE, _RESTORE = "\x1b7", "\x1b8"
 _DOWN_SCROLLING, _UP = "\x1bD", "\x1b[A"
 _CLEAR_ROW: Final = "\x1b[2K"
+_CLEAR_BELOW: Final = "\x1b[J"
 _WHOLE_SCREEN: Final = "\x1b[r"
 _REVERSE, _PLAIN = "\x1b[7m", "\x1b[0m"
 
@@ -35,9 +36,13 @@ def draw(text: str, rows: int, columns: int, *, colour: bool = True) -> str:
     return f"{_SAVE}{_to(rows)}{_PLAIN}{_CLEAR_ROW}{styled}{_PLAIN}{_RESTORE}"
 
 
-def take_down(rows: int) -> str:
-    """Empty the last row and give it back."""
-    return f"{_SAVE}{_WHOLE_SCREEN}{_to(rows)}{_PLAIN}{_CLEAR_ROW}{_RESTORE}"
+def take_down() -> str:
+    """Give the last row back, empty.
+
+    A terminal that was resized may have moved the status anywhere below the cursor, where
+    nothing else is.
+    """
+    return f"{_SAVE}{_WHOLE_SCREEN}{_RESTORE}{_CLEAR_BELOW}"
 
 
 def _to(row: int) -> str:

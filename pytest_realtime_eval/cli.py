@@ -10,6 +10,7 @@ from pytest_realtime_eval.commands.cards import add_card_commands
 from pytest_realtime_eval.commands.compare import add_compare_command
 from pytest_realtime_eval.commands.report import add_report_commands
 from pytest_realtime_eval.commands.run import add_run_commands
+from pytest_realtime_eval.commands.starter import add_starter_commands
 from pytest_realtime_eval.exceptions import RealtimeEvalError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_report_commands(commands)
     add_compare_command(commands)
     add_card_commands(commands)
+    add_starter_commands(commands)
     return parser
 
 

@@ -58,7 +58,8 @@ class EvalCollection:
             from pytest_realtime_eval.schemas.index import is_index
 
             return IndexFile.from_parent(parent, path=path) if is_index(path) else None
-        if path.suffix == ".json":
+        # A JSON Schema of datasets speaks of entries and has none.
+        if path.suffix == ".json" and not path.name.endswith(".schema.json"):
             from pytest_realtime_eval.schemas.dataset import may_be_dataset
             from pytest_realtime_eval.schemas.document import read_bytes
 

@@ -550,7 +550,7 @@ def _score_bars(name: str, scores: Mapping[str, Any]) -> list[Bar]:
 
 def interval(scores: Mapping[str, Any], name: str = "chrf_plus_plus") -> tuple[float, float] | None:
     """Return the confidence interval of a score, if its block has one."""
-    bounds = scores.get(f"{name}_ci")
+    bounds = scores.get(f"{name}_interval")
     if isinstance(bounds, list | tuple) and len(bounds) == 2 and None not in bounds:
         return (float(bounds[0]), float(bounds[1]))
     return None

@@ -348,7 +348,7 @@ def scores() -> dict[str, dict[str, Any]]:
             "fst_accepted": 1,
             "fst_acceptance_rate": 0.5,
             "chrf_plus_plus": 58.3,
-            "chrf_plus_plus_ci": [41.0, 70.5],
+            "chrf_plus_plus_interval": [41.0, 70.5],
             "errors": 1,
             "by_difficulty": {
                 "easy": {"total": 2, "chrf_plus_plus": 48.2, "exact_match_rate": 0.0},

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 import pytest_asyncio
 
-from pytest_realtime_eval.exceptions import RealtimeEvalError
+from pytest_realtime_eval.exceptions import BudgetReached, RealtimeEvalError
 from pytest_realtime_eval.items import PLAYED_KEY, RUNNER_KEY, SimulationItem
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.realtime.session import Session
     from pytest_realtime_eval.schemas.simulation import Simulation
     from pytest_realtime_eval.schemas.transcript import Transcript
+
+_SESSION_FIXTURES: Final = ("assistant_session", "simulator_session")
 
 
 @pytest.fixture(scope="session")
@@ -77,8 +79,21 @@ def tool_mocks(simulation: Simulation) -> ToolMocks:
 
 
 @pytest_asyncio.fixture
+async def _session_lease(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Leave to open the sessions that a test asks for, all at once: no test waits for half."""
+    runner = request.config.stash[RUNNER_KEY]
+    wanted = sum(name in request.fixturenames for name in _SESSION_FIXTURES) or 1
+    try:
+        lease = await runner.run_in_loop(runner.limits.start_sessions, wanted)
+    except BudgetReached as error:
+        pytest.skip(str(error))
+    yield
+    await runner.run_in_loop(runner.limits.end_sessions, lease)
+
+
+@pytest_asyncio.fixture
 async def assistant_session(
-    conversation_setup: ConversationSetup, realtime_endpoints: Endpoints
+    conversation_setup: ConversationSetup, realtime_endpoints: Endpoints, _session_lease: None
 ) -> AsyncIterator[Session]:
     """An open session of the assistant under test, configured as the simulation says."""
     from pytest_realtime_eval.conversation.loop import assistant_session
@@ -89,7 +104,7 @@ async def assistant_session(
 
 @pytest_asyncio.fixture
 async def simulator_session(
-    conversation_setup: ConversationSetup, realtime_endpoints: Endpoints
+    conversation_setup: ConversationSetup, realtime_endpoints: Endpoints, _session_lease: None
 ) -> AsyncIterator[Session]:
     """An open session of the simulated user, configured as the simulation says."""
     from pytest_realtime_eval.conversation.loop import simulator_session
@@ -120,6 +135,8 @@ def run_simulation(
         job = runner.simulation_job(request.node.nodeid, name, setup)
         record, found = await runner.run_in_loop(play_only, job, realtime_endpoints, tool_mocks)
         records.append(record)
+        if isinstance(found, BudgetReached):
+            pytest.skip(str(found))
         if isinstance(found, RealtimeEvalError):
             raise found
         return found

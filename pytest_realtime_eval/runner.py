@@ -287,6 +287,8 @@ class Runner:
             max_cost_usd=get("max_cost_usd"),
             spent_usd=sum(record.cost_usd or 0.0 for record in self._earlier.values()),
         )
+        if self.cassettes.replay:
+            settings = LimitSettings()  # Nobody is asked, and nothing is paid.
         limits = Limits(settings, self.identity.meeting_place / "limits.sqlite")
         self._closers.append(limits.aclose)
         return limits

@@ -40,6 +40,15 @@ class ScriptedServer:
         sessions: list[list[dict[str, Any]]] = self._get(f"received?model={quote(model)}")
         return sessions
 
+    def opened(self, model: str) -> list[float]:
+        """Return when each session of a model was opened: readings of `time.monotonic`."""
+        times: list[float] = self._get(f"opened?model={quote(model)}")["opened"]
+        return times
+
+    def refused(self, model: str) -> float:
+        """Return when a model was said to be busy."""
+        return float(self._get(f"opened?model={quote(model)}")["refused"])
+
     def most_open(self) -> int:
         """Return how many sessions were open at once since this was asked last."""
         return int(self._get("open")["most"])

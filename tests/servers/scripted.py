@@ -8,7 +8,10 @@ Run as a program: prints its port, serves until it is ended, or its standard inp
 * The caller's instructions, where their first line is JSON, are
   ``{"first", "says": [utterance, …], "audio_ms"}``; it hangs up when it has said all.
 * A path ``/fault/<kind>`` misbehaves from the start.
+* The first handshake of a model whose name ends in ``_busy`` is refused with status 429 and
+  ``Retry-After: 3``.
 * ``GET /received?model=…`` returns what the sessions of a model have sent, a list for each,
+  ``GET /opened?model=…`` when they were opened, by the clock that the machine's processes share,
   and ``GET /open`` how many sessions are open.
 """
 
@@ -20,6 +23,7 @@ import contextlib
 import itertools
 import json
 import sys
+import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -177,6 +181,8 @@ class ScriptedServer:
 
     def __init__(self) -> None:
         self.received: dict[str, list[list[Event]]] = {}
+        self.opened: dict[str, list[float]] = {}
+        self.refused: dict[str, float] = {}
         self.open = 0
         self.most_open = 0
 
@@ -186,6 +192,7 @@ class ScriptedServer:
         model = parse_qs(url.query).get("model", [""])[0]
         mine: list[Event] = []
         self.received.setdefault(model, []).append(mine)
+        self.opened.setdefault(model, []).append(time.monotonic())
         self.open += 1
         self.most_open = max(self.open, self.most_open)
         watcher = asyncio.create_task(self.count_out(websocket))
@@ -204,9 +211,17 @@ class ScriptedServer:
         url = urlsplit(request.path)
         if url.path == "/fault/refuse":
             return websocket.respond(HTTPStatus.FORBIDDEN, "no\n")
+        model = parse_qs(url.query).get("model", [""])[0]
         if url.path == "/received":
-            model = parse_qs(url.query)["model"][0]
             return websocket.respond(HTTPStatus.OK, json.dumps(self.received.get(model, [])))
+        if url.path == "/opened":
+            times = {"opened": self.opened.get(model, []), "refused": self.refused.get(model)}
+            return websocket.respond(HTTPStatus.OK, json.dumps(times))
+        if model.endswith("_busy") and model not in self.refused:
+            self.refused[model] = time.monotonic()
+            response = websocket.respond(HTTPStatus.TOO_MANY_REQUESTS, "slow down\n")
+            response.headers["Retry-After"] = "3"
+            return response
         if url.path == "/open":
             counts = {"open": self.open, "most": self.most_open}
             self.most_open = self.open

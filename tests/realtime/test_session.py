@@ -405,3 +405,34 @@ async def test_closing_is_bounded_though_the_server_streams_on(server: RealtimeS
             await session.respond()
         before = time.perf_counter()
     assert time.perf_counter() - before < 3
+
+
+async def test_a_burst_of_events_leaves_the_loop_to_others(server: RealtimeServer) -> None:
+    class Full:
+        """Has events ready, so that receiving them waits for nothing."""
+
+        left = 500
+
+        async def send(self, line: bytes) -> None:
+            pass
+
+        async def recv(self) -> str:
+            if not self.left:
+                await asyncio.Event().wait()
+            self.left -= 1
+            return '{"type":"session.updated","session":{}}'
+
+        async def close(self) -> None:
+            pass
+
+    full = Full()
+
+    async def connect(_endpoint: Endpoint, _limit: float) -> Full:
+        return full
+
+    turns_of_others = 0
+    async with open_session(server.endpoint, SessionConfig(), connect=connect):
+        while full.left:
+            turns_of_others += 1
+            await asyncio.sleep(0)
+    assert turns_of_others > 400

@@ -33,15 +33,16 @@ class Frames:
     def __init__(self, args: argparse.Namespace, number: int) -> None:
         self.args = args
         self.number = number
+        self.voice = number % len(args.user_ms)
         self.errors_ms: list[float] = []
         self.turn = 0
 
     async def play(self) -> float:
         """Play the conversation; return how long it took, in s."""
         started = time.perf_counter()
-        url = self.args.url
+        url, voice = self.args.url, f"{self.args.url}?model=voice-{self.voice}"
         options: dict[str, Any] = {"compression": None, "max_size": None, "proxy": None}
-        async with connect(url, **options) as assistant, connect(url, **options) as simulator:
+        async with connect(url, **options) as assistant, connect(voice, **options) as simulator:
             for websocket in (assistant, simulator):
                 await self.send(websocket, b'{"type":"session.update","session":{}}')
             for turn in range(1, self.args.turns + 1):
@@ -67,7 +68,8 @@ class Frames:
         while not (await websocket.recv(decode=False)).startswith(_DONE):
             pass
         lengths = self.args.user_ms
-        return [b""] * (lengths[(self.turn - 1) % len(lengths)] // self.args.chunk_ms)
+        length: int = lengths[(self.voice + self.turn - 1) % len(lengths)]
+        return [b""] * (length // self.args.chunk_ms)
 
     async def speak(self, websocket: ClientConnection, chunks: list[bytes]) -> None:
         """Stream audio, in real time against absolute deadlines."""

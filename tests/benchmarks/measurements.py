@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _TALK: Final = Talk(4, (4000,), (4000,))
 #: A minute, most of it the user's speech.
-_LONG: Final = Talk(10, (4000, 6000, 5000), (4000, 3000), 300, 100)
+_LONG: Final = Talk(9, (5000, 7000, 6000), (4000, 3000), 300, 100)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class Talk:
 
     @property
     def audio_minutes(self) -> float:
-        """The audio of one conversation, both sides, in minutes."""
+        """The audio of one conversation, both sides, in minutes; turns are whole rounds."""
         return sum(self._lasts(self.user_ms) + self._lasts(self.assistant_ms)) / 60_000
 
     @property
@@ -42,14 +42,25 @@ class Talk:
         return [lengths[turn % len(lengths)] for turn in range(self.turns)]
 
     def scenario(self) -> dict[str, Any]:
-        """Return the canned server's scenario."""
+        """Return the canned server's scenario.
+
+        Its models differ in which of the lengths comes first, so that conversations that
+        start together do not go on in step.
+        """
+        rotated = {f"voice-{n}": {"user_ms": r} for n, r in enumerate(self.rotations())}
         return {
             "turns": self.turns,
             "user_ms": self.user_ms,
             "assistant_ms": self.assistant_ms,
             "latency_ms": self.latency_ms,
             "jitter_ms": self.jitter_ms,
+            "models": rotated,
         }
+
+    def rotations(self) -> list[tuple[int, ...]]:
+        """Return the user's lengths, each of them first once."""
+        lengths = self.user_ms
+        return [lengths[n:] + lengths[:n] for n in range(len(lengths))]
 
 
 def fresh(folder: Path, ini: str = "") -> Path:
@@ -67,7 +78,10 @@ def simulations(folder: Path, count: int, talk: Talk) -> Path:
         simulation = {
             "scenario": "A guest books a table.",
             "assistant": {"system_prompt": "You answer a restaurant's telephone."},
-            "simulator": {"system_prompt": "You are Tom Becker and book a table."},
+            "simulator": {
+                "system_prompt": "You are Tom Becker and book a table.",
+                "model": f"voice-{number % len(talk.user_ms)}",
+            },
             "turns": {"fixed_first_user_turn": FIRST, "max_turns": talk.turns + 1},
             "graders": {"trace_level": [{"id": "hung_up", "type": "ends_call"}]},
         }

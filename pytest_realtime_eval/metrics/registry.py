@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 _NAME: Final = re.compile(r"[A-Za-z_][\w.\-]*\Z")
 #: Keys of a run card's scores that are no metrics.
 _TAKEN: Final = frozenset(
-    {"total", "exact_matches", "errors", "fst_accepted", "by_difficulty", "by_provenance"}
+    {
+        *("total", "exact_matches", "errors", "by_difficulty", "by_provenance"),
+        *("fst_accepted", "fst_acceptance_rate"),
+        *("avg_latency_seconds", "median_latency_seconds", "p95_latency_seconds"),
+    }
 )
 
 
@@ -58,8 +63,12 @@ class MetricRegistry:
         return self._metrics[name]
 
     def entry_scores(self, hypothesis: str, reference: str) -> dict[str, float | None]:
-        """Return the score of one entry by each metric, under its entry name."""
-        return {entry_name(metric): metric.entry_score(hypothesis, reference) for metric in self}
+        """Return the score of one entry by each metric, under its entry name.
+
+        What is no finite number is ``None``: an entry can be too short for a metric.
+        """
+        scores = {entry_name(metric): metric.entry_score(hypothesis, reference) for metric in self}
+        return {name: score if math.isfinite(score) else None for name, score in scores.items()}
 
 
 def _check(metric: object) -> None:

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_realtime_eval.exceptions import CardError
 from pytest_realtime_eval.metrics import bootstrap
 from pytest_realtime_eval.metrics.exact import exact_match
 from pytest_realtime_eval.metrics.overlap import ChrF
@@ -30,7 +31,7 @@ from pytest_realtime_eval.run_card.scores import (
     score_simulations,
 )
 from pytest_realtime_eval.schemas.document import read_bytes
-from pytest_realtime_eval.schemas.run_card import SCHEMA_VERSION
+from pytest_realtime_eval.schemas.run_card import SCHEMA_VERSION, schema_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -84,6 +85,7 @@ def build_dataset_card(
     an entry the last one counts.
 
     Raises:
+        CardError: The card would not fit the schema.
         KeyError: A record's entry is not in the dataset.
     """
     used = list(metrics) if metrics is not None else default_metrics()
@@ -202,7 +204,10 @@ def _card(
         "results": results,
     }
     # Hashed as it will be read back: tuples are lists by then, and NaN is no JSON.
-    return sealed(json.loads(json.dumps(card, allow_nan=False)))
+    made = sealed(json.loads(json.dumps(card, allow_nan=False)))
+    if problems := schema_problems(made):
+        raise CardError(f"the run card of {dataset['id']} does not fit its schema: {problems[0]}")
+    return made
 
 
 def _bootstrap_config() -> dict[str, Any]:

@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import ValidationError
-
 from pytest_realtime_eval.metrics.exact import exact_match
 from pytest_realtime_eval.metrics.overlap import ChrF
 from pytest_realtime_eval.metrics.registry import default_metrics
@@ -27,11 +25,10 @@ from pytest_realtime_eval.run_card.hashing import (
     sha256_text,
 )
 from pytest_realtime_eval.run_card.scores import hypothesis_of, score_results, score_simulations
-from pytest_realtime_eval.schemas.document import json_path
 from pytest_realtime_eval.schemas.run_card import (
     FINGERPRINT_COMPONENTS,
-    RunCard,
-    SimulationCard,
+    is_simulation_card,
+    schema_problems,
 )
 
 if TYPE_CHECKING:
@@ -115,22 +112,10 @@ def verify(
     return Verification(tuple(findings.problems), tuple(findings.notes), refusals, convention)
 
 
-def is_simulation_card(card: Mapping[str, Any]) -> bool:
-    """Tell a simulation suite's card from a dataset's."""
-    return card.get("kind") == "simulations"
-
-
 def _check_schema(card: Mapping[str, Any], findings: _Findings) -> bool:
-    model = SimulationCard if is_simulation_card(card) else RunCard
-    try:
-        model.model_validate(card)
-    except ValidationError as error:
-        for details in error.errors(include_url=False):
-            missing = details["type"] == "missing"
-            what = "is missing" if missing else details["msg"].removeprefix("Value error, ")
-            findings.problems.append(f"{json_path(details['loc'])}: {what}")
-        return False
-    return True
+    problems = schema_problems(card)
+    findings.problems += problems
+    return not problems
 
 
 def _check_hash(card: Mapping[str, Any], findings: _Findings) -> Convention | None:

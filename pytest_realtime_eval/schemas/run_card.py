@@ -6,10 +6,15 @@ Extra fields are allowed everywhere: other harnesses write their own, and so do 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from pytest_realtime_eval.schemas.document import json_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SCHEMA_VERSION = "2.0"
 
@@ -205,3 +210,24 @@ class SimulationCard(_Card):
     kind: Literal["simulations"]
     scores: SimulationScores
     results: list[SimulationResult]
+
+
+def is_simulation_card(card: Mapping[str, Any]) -> bool:
+    """Tell a simulation suite's card from a dataset's."""
+    return card.get("kind") == "simulations"
+
+
+def schema_problems(card: Mapping[str, Any]) -> list[str]:
+    """Return what does not fit the schema, each with its JSON path."""
+    model = SimulationCard if is_simulation_card(card) else RunCard
+    try:
+        model.model_validate(card)
+    except ValidationError as error:
+        return [_describe(details) for details in error.errors(include_url=False)]
+    return []
+
+
+def _describe(details: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    missing = details["type"] == "missing"
+    what = "is missing" if missing else details["msg"].removeprefix("Value error, ")
+    return f"{json_path(details['loc'])}: {what}"

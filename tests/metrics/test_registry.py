@@ -36,7 +36,9 @@ def test_a_users_metric_joins_the_defaults() -> None:
     assert registry["case_sensitive_match"].corpus_of([("a", "a"), ("A", "a")]) == 0.5
 
 
-@pytest.mark.parametrize("name", ["bleu", "entry_chrf", "errors", "", "two words", "1st"])
+@pytest.mark.parametrize(
+    "name", ["bleu", "entry_chrf", "errors", "p95_latency_seconds", "", "two words", "1st"]
+)
 def test_names_that_are_taken_or_no_names_are_refused(name: str) -> None:
     registry = MetricRegistry()
     made = type("Named", (CaseSensitive,), {"name": name})
@@ -53,3 +55,15 @@ def test_a_metric_without_signature_is_refused() -> None:
 def test_what_is_no_metric_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="is no metric"):
         MetricRegistry().register("chrf")  # type: ignore[arg-type] # what a user may do
+
+
+def test_a_score_that_is_no_number_is_none() -> None:
+    class Undefined(CaseSensitive):
+        name = "undefined"
+
+        def score(self, totals: FloatArray) -> float:
+            return float(totals[0]) * float("nan")
+
+    registry = MetricRegistry()
+    registry.register(Undefined)
+    assert registry.entry_scores("a", "b")["undefined"] is None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sacrebleu.metrics.chrf import CHRF
 
+from pytest_realtime_eval.exceptions import CardError
 from pytest_realtime_eval.metrics.exact import ExactMatch
 from pytest_realtime_eval.metrics.registry import default_metrics
 from pytest_realtime_eval.run_card.build import (
@@ -51,6 +52,13 @@ def test_the_card_has_the_formats_fields(card: dict[str, Any], dataset: Dataset)
     assert card["config"]["metrics"]["chrf_plus_plus"].startswith("nrefs:1")
     assert card["timestamp"] == "2026-11-21T10:00:00Z"
     assert card["elapsed_seconds"] == 12.346
+
+
+def test_a_card_that_does_not_fit_the_schema_is_not_made(
+    dataset: Dataset, records: list[EntryRecord], facts: CardFacts
+) -> None:
+    with pytest.raises(CardError, match=r"of kitchen-dev-v1 does not fit.*\$\.timestamp: "):
+        build_dataset_card(dataset, records, replace(facts, started_at="yesterday"))
 
 
 def test_the_hash_is_the_formats_own_recipe(card: dict[str, Any]) -> None:

@@ -307,7 +307,8 @@ def play_simulation(
         for verdict in record.verdicts:
             _report_verdict(subtests, verdict)
     item.stash[RECORDS_KEY] = [record]
-    if unusable := getattr(judge, "unusable", ""):
+    # Not at the first item that does without the judge: what is ahead of its turn may be done.
+    if record.outcome == "judge_error" and (unusable := getattr(judge, "unusable", "")):
         item.session.shouldstop = unusable
     conclude(item, record)
 

@@ -22,7 +22,9 @@ reach a message.
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
+from typing import Final
 
 __all__ = [
     "BudgetReached",
@@ -145,12 +147,17 @@ class ResponseTimeout(InfraError):
 
 
 class StorageFailed(InfraError):
-    """An artefact could not be written: the disk is full, or read-only."""
+    """An artefact could not be written; fatal where nothing else could be either."""
 
     failure_stage = "storage"
 
     def __init__(self, error: OSError) -> None:
-        super().__init__(f"cannot write: {error}", retryable=False)
+        fatal = error.errno in _FATAL_FOR_STORAGE
+        super().__init__(f"cannot write: {error}", retryable=False, fatal=fatal)
+
+
+#: The disk is full, the quota is used up, the file system is read-only.
+_FATAL_FOR_STORAGE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class InvalidSimulation(RealtimeEvalError):

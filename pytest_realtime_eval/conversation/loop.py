@@ -103,12 +103,10 @@ async def play(
     log = EventLog(files.event_log)
     conversation = _Conversation(setup, files, log, tools.start(), on_turn)
     with lag.gauge() if lag else nullcontext(conversation.lag) as conversation.lag:
-        try:
-            async with log:
-                await conversation.run_or_fail(endpoints)
-        except OSError as error:
-            conversation.error = conversation.error or StorageFailed(error)
-            conversation.ended_by = "failure"
+        async with log:
+            await conversation.run_or_fail(endpoints)
+    if log.failure is not None and conversation.error is None:
+        conversation.error, conversation.ended_by = log.failure, "failure"
     return Played(conversation.transcript(), conversation.error)
 
 

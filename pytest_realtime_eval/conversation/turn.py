@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,13 @@ class Wire:
     def write_wav(self, path: Path, data: bytes) -> None:
         """Write audio in this form as a PCM16 mono WAV."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        audio.write_wav(path, audio.decode(data, self.format), self.rate_hz)
+        try:
+            audio.write_wav(path, audio.decode(data, self.format), self.rate_hz)
+        except OSError:
+            # Half a file is of no use to anybody, and its room may be.
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            raise
 
 
 @dataclass

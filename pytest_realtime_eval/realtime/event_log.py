@@ -14,7 +14,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from pytest_realtime_eval.exceptions import FileError
+from pytest_realtime_eval.exceptions import StorageFailed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +97,7 @@ class EventLog:
         await asyncio.get_running_loop().run_in_executor(None, self._finish, self._take())
 
     @property
-    def failure(self) -> FileError | None:
+    def failure(self) -> StorageFailed | None:
         """Why the log is incomplete, if it is; whole lines stand in the file.
 
         It is not raised: what a conversation cost is worth more than its log.
@@ -105,7 +105,8 @@ class EventLog:
         error = self._file.error
         if error is None:
             return None
-        return FileError(self.path, f"the event log is incomplete: {error.strerror or error}")
+        problem = f"the event log is incomplete: {error.strerror or error}"
+        return StorageFailed(OSError(error.errno, problem, str(self.path)))
 
     def _finish(self, lines: list[str]) -> None:
         self._file.write(lines)

@@ -32,3 +32,34 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write indented JSON; ``ValueError`` when it holds NaN or an infinity."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+class LineFile:
+    """A file to which whole lines are appended, or none: a full disk leaves no half of one.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+
+    def append(self, text: str) -> None:
+        """Append lines, as `write_text` writes them.
+
+        Raises:
+            OSError: They could not be written; the file is as it was.
+        """
+        rest = memoryview(text.encode("utf-8", errors="backslashreplace"))
+        length = self._file.seek(0, os.SEEK_END)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            self._file.truncate(length)
+            raise
+
+    def close(self) -> None:
+        """Close the file; idempotent."""
+        self._file.close()

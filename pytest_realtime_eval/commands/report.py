@@ -329,18 +329,14 @@ def _bring_files(records: Iterable[AnyRecord], source: Path, folder: Path) -> No
 
 def _files_of(record: AnyRecord) -> Iterator[str]:
     yield from (attempt.event_log_path for attempt in record.attempts if attempt.event_log_path)
-    transcript = record.transcript if isinstance(record, SimulationRecord) else None
-    if transcript is None:
+    if not isinstance(record, SimulationRecord) or record.transcript is None:
         return
+    transcript = record.transcript
     if transcript.event_log_path:
         yield transcript.event_log_path
-    names = {transcript.simulation_id}
     for turn in transcript.turns:
-        for path in (turn.user_audio_path, turn.assistant_audio_path):
-            if path:
-                yield path
-                names.add(Path(path).parent.name)
-    yield from (f"conversations/{name}.txt" for name in names)
+        yield from filter(None, (turn.user_audio_path, turn.assistant_audio_path))
+    yield f"conversations/{record.simulation_id}.txt"
 
 
 def _status(records: Iterable[AnyRecord], assembly: Assembly) -> int:

@@ -88,7 +88,7 @@ def init_command(args: argparse.Namespace) -> int:
     _write_schemas(args.dir / "evals" / _SCHEMAS)
     _say(
         "",
-        "Settings to paste into pyproject.toml (pytest.ini: under [pytest], no quotes or brackets):",
+        "Settings to paste into pyproject.toml (in pytest.ini: under [pytest], without quotes):",
         "",
         *_SETTINGS.splitlines(),
         "",

@@ -150,7 +150,7 @@ def _item(record: AnyRecord) -> Item:
         return _entry(record)
     return Item(
         group=SIMULATIONS,
-        name=_name(record),
+        name=record.simulation_id,
         outcome=record.outcome,
         reason=record.reason,
         grades=_grades(verdict.model_dump() for verdict in record.verdicts),
@@ -158,12 +158,6 @@ def _item(record: AnyRecord) -> Item:
         setup=dict(_setup(record)),
         cost_usd=record.cost_usd,
     )
-
-
-def _name(record: SimulationRecord) -> str:
-    """Return the simulation's id, with the Python test that played it."""
-    path, _, test = record.nodeid.partition("::")
-    return record.simulation_id if path.endswith(".json") else f"{test}: {record.simulation_id}"
 
 
 def _entry(record: EntryRecord) -> Item:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
@@ -16,7 +16,7 @@ from pytest_realtime_eval.reports.files import write_json
 from pytest_realtime_eval.reports.run_info import RunInfo
 from pytest_realtime_eval.run_card.build import CardFacts
 from pytest_realtime_eval.schemas.document import parse_json, read_bytes, read_json, validate
-from pytest_realtime_eval.schemas.results import AnyRecord, SimulationRecord, parse_record
+from pytest_realtime_eval.schemas.results import AnyRecord, EntryRecord, parse_record
 from pytest_realtime_eval.schemas.stored_run import StoredCard, StoredRun, StoredThreshold
 from pytest_realtime_eval.thresholds import parse_threshold
 
@@ -180,7 +180,7 @@ def read_records(path: Path) -> list[AnyRecord]:
     Raises:
         FileError: The file cannot be read, or a line is no record; names the line.
     """
-    found: dict[tuple[str, ...], AnyRecord] = {}
+    found: dict[tuple[str, str], AnyRecord] = {}
     *lines, rest = read_bytes(path).split(b"\n")
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -207,19 +207,7 @@ def _record(line: bytes, path: Path, number: int) -> AnyRecord:
         raise FileError(path, f"is no record: {where}: {first['msg']}", f"line {number}") from error
 
 
-def _key(record: AnyRecord) -> tuple[str, ...]:
-    """Return what tells an item's records from others'.
-
-    A Python test may play a simulation several times; the names of its files differ then.
-    """
-    if not isinstance(record, SimulationRecord):
-        return record.nodeid, record.entry_id
-    if record.nodeid.partition("::")[0].endswith(".json"):
-        return record.nodeid, record.simulation_id
-    return record.nodeid, record.simulation_id, _folder_of_audio(record)
-
-
-def _folder_of_audio(record: SimulationRecord) -> str:
-    turns: Sequence[Any] = record.transcript.turns if record.transcript else ()
-    paths = (turn.user_audio_path for turn in turns if turn.user_audio_path)
-    return next((path.rpartition("/")[0] for path in paths), "")
+def _key(record: AnyRecord) -> tuple[str, str]:
+    """Return what tells an item's records from others'; a Python test may play several."""
+    name = record.entry_id if isinstance(record, EntryRecord) else record.simulation_id
+    return record.nodeid, name

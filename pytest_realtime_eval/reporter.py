@@ -25,7 +25,7 @@ from pytest_realtime_eval.exceptions import (
 )
 from pytest_realtime_eval.execution.identity import check_writable
 from pytest_realtime_eval.execution.meeting_place import close_meeting_place
-from pytest_realtime_eval.items import is_eval_id
+from pytest_realtime_eval.items import EvalItem, is_eval_id
 
 if TYPE_CHECKING:
     from pytest_realtime_eval.execution.identity import RunIdentity
@@ -97,29 +97,52 @@ class Reporter:
         """Keep a record of a file that could not be collected."""
         if report.failed:
             self._other_failures.add(report.nodeid)
-        if records := getattr(report, "eval_records", None):
+        if not self._only_collects and (records := getattr(report, "eval_records", None)):
             self._keep(report.nodeid, records)
 
-    def _keep(self, nodeid: str, records: list[dict[str, Any]]) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        """Leave what the run is before its first eval starts, where items run in this process."""
+        if not self._only_collects and any(isinstance(item, EvalItem) for item in session.items):
+            self._begin()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Leave what the run is before its first eval starts, where workers run the items."""
+        if any(map(is_eval_id, ids)):
+            self._begin()
+
+    @property
+    def _only_collects(self) -> bool:
+        return bool(self._config.getoption("collectonly"))
+
+    def _begin(self) -> IO[str]:
+        """Make the run's folder, so that a run that is killed at any moment can be resumed."""
         if self._file is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
             if self._identity.resumes:
                 self._take_up()
-            self._file = (self._folder / "records.jsonl").open("a", encoding="utf-8")
             # What is wrong with the settings is told at the end.
             with contextlib.suppress(RealtimeEvalError):
                 self._store(0.0)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._file = (self._folder / "records.jsonl").open("a", encoding="utf-8")
+        return self._file
+
+    def _keep(self, nodeid: str, records: list[dict[str, Any]]) -> None:
+        file = self._begin()
         self._records[nodeid] = records
         for record in records:
             self._tell_unknown_cost(record)
             if not record.get("resumed"):
-                self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        self._file.flush()
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        file.flush()
 
     def _take_up(self) -> None:
         """Begin with the records of the run that is resumed, without its unfinished line."""
+        from pytest_realtime_eval.reports.files import remove_unfinished
         from pytest_realtime_eval.reports.stored import RECORDS, read_records
 
+        remove_unfinished(self._folder)
         for record in read_records(self._folder / RECORDS):
             self._records.setdefault(record.nodeid, []).append(record.model_dump(mode="json"))
         self._write_records()
@@ -139,6 +162,7 @@ class Reporter:
             stack.callback(self._shut_endpoint_down)
             if self._file is not None:
                 self._file.close()
+            if self._records:
                 if self._identity.resumes:
                     self._write_records()
                 self._assembly = self._assemble_or_note()

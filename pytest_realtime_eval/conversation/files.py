@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +39,16 @@ class ConversationFiles:
     def audio(self, turn: int, speaker: str) -> Path:
         """The WAV of what ``user`` or ``assistant`` said in a turn."""
         return self.folder / "audio" / self.name / f"turn_{turn:02}_{speaker}.wav"
+
+    def discard(self) -> None:
+        """Remove what an earlier process, or a run of the item before, left of the conversation.
+
+        It may have come further than the one that is played now.
+        """
+        shutil.rmtree(self.audio(1, "user").parent, ignore_errors=True)
+        self.text.unlink(missing_ok=True)
+        for log in self.event_log.parent.glob(f"{glob.escape(self.name)}.attempt-*.jsonl"):
+            log.unlink(missing_ok=True)
 
     def relative(self, path: Path) -> str:
         """Return a path as tables have it: relative to the run's folder, with slashes."""

@@ -98,6 +98,7 @@ class SimulationJob:
         mocks = take.tools(tools or ToolMocks(self.setup.simulation.tool_mocks))
         tell = _telling(on_turn, take)
         attempts: list[Attempt] = []
+        await _discard(ConversationFiles(self.folder, self.name))
         while True:
             files = ConversationFiles(self.folder, self.name, len(attempts) + 1)
             async with self._leave_to_start(begun=bool(attempts)):
@@ -215,6 +216,12 @@ def _attempt(number: int, played: Played) -> Attempt:
         event_log_path=transcript.event_log_path,
         duration_ms=transcript.duration_ms,
     )
+
+
+async def _discard(files: ConversationFiles) -> None:
+    # A folder that cannot be changed is told when the event log cannot be written.
+    with contextlib.suppress(OSError):
+        await asyncio.to_thread(files.discard)
 
 
 async def _write_text(files: ConversationFiles, transcript: Transcript) -> None:

@@ -116,12 +116,19 @@ def _checked(name: str, results: Path) -> str:
         safe_name(name)
     except ValueError as error:
         raise ConfigurationError(f"--eval-run-name: {name!r} {error}") from error
-    if (results / name).exists():
+    if _holds_a_run(results / name):
         raise ConfigurationError(
             f"--eval-run-name: a run named {name!r} exists in {results}; "
             "finished runs are never overwritten, choose another name"
         )
     return name
+
+
+def _holds_a_run(folder: Path) -> bool:
+    """Whether anything is there but what a run leaves that was killed before its first item."""
+    if not folder.is_dir():
+        return folder.exists()
+    return any(path.name != "run.json" and path.suffix != ".tmp" for path in folder.iterdir())
 
 
 def check_writable(folder: Path) -> None:

@@ -6,12 +6,15 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Final
+
+_SUFFIX: Final = ".tmp"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write beside ``path``, then replace it; its folder is made when it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=_SUFFIX)
     beside = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -22,6 +25,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `write_bytes` leaves in a folder, and below, when its process is killed."""
+    for beside in folder.rglob(f".*{_SUFFIX}"):
+        beside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,10 +10,12 @@ import asyncio
 import json
 import os
 import shlex
+import shutil
 import signal
 import sys
 
 from pytest_realtime_eval.embedded.process import missing_extra
+from pytest_realtime_eval.processes import is_running
 
 _POLL_SECONDS = 0.5
 
@@ -27,6 +29,8 @@ def main() -> int:
     if arguments.detach:
         _detach()
     asyncio.run(_serve(arguments.owner_pid, arguments.voice_command))
+    if arguments.owner_folder and not is_running(arguments.owner_pid):
+        shutil.rmtree(arguments.owner_folder, ignore_errors=True)
     return 0
 
 
@@ -36,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
         description="The local endpoint: Realtime API and chat completions on a loopback port.",
     )
     parser.add_argument("--owner-pid", type=int, help="end when this process is gone")
+    parser.add_argument("--owner-folder", help="remove it when the owner is gone")
     parser.add_argument(
         "--voice-command",
         metavar="COMMAND",

@@ -81,7 +81,7 @@ def ensure_running(
 
     Args:
         rendezvous: File in which the processes of a run find it; readable by the user only.
-        owner_pid: The endpoint ends when this process does.
+        owner_pid: The endpoint ends when this process does, and the file's folder with it.
         voice_command: A program that reads text and writes WAV, instead of the voice of the
             extra; the process that starts the endpoint decides.
 
@@ -139,6 +139,7 @@ def _write(rendezvous: Path, process: EmbeddedProcess) -> None:
 
 def _start(rendezvous: Path, owner_pid: int, voice_command: str | None) -> EmbeddedProcess:
     command = [sys.executable, "-m", _MODULE, "--detach", "--owner-pid", str(owner_pid)]
+    command += ["--owner-folder", str(rendezvous.parent)]
     command += ["--voice-command", voice_command] if voice_command else []
     log = _log_path(rendezvous)
     with (

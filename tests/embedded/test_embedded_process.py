@@ -101,6 +101,7 @@ def test_it_goes_when_its_owner_does(rendezvous: Path, how: signal.Signals) -> N
         assert is_running(running.pid)
         owner.send_signal(how)
         wait_until_gone(running.pid)
+    assert not rendezvous.parent.exists()
 
 
 def test_it_goes_without_the_kernels_help_too(rendezvous: Path) -> None:

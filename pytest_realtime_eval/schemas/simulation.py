@@ -44,7 +44,7 @@ def safe_name(name: str) -> str:
     """
     if len(name) > 120:
         raise ValueError("is longer than 120 characters, and it names files")
-    if not _SAFE.match(name) or name.endswith((".", " ")) or _RESERVED.match(name):
+    if not _SAFE.fullmatch(name) or name.endswith((".", " ")) or _RESERVED.match(name):
         raise ValueError(
             "names files, so it must start with a letter or digit and go on with letters, "
             "digits, '_', '-', '.' or spaces; no path separators, no reserved names"

@@ -46,7 +46,7 @@ def _validate_tool(tool: object, path: Path, place: str) -> dict[str, Any]:
         )
     if tool.get("type", "function") != "function":
         raise FileError(path, f"only tools of type 'function' (it is {tool['type']!r})", place)
-    if not isinstance(tool.get("name"), str) or not _NAME.match(tool["name"]):
+    if not isinstance(tool.get("name"), str) or not _NAME.fullmatch(tool["name"]):
         problem = "is required: letters, digits, '_' and '-', at most 64 characters"
         raise FileError(path, problem, f"{place}.name")
     for key in tool.keys() - _KEYS:

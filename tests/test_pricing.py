@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 def test_the_packaged_table_is_dated_and_sourced() -> None:
     table = load_prices()
     assert len(table.as_of.split("-")) == 3
-    assert all(prices.source.startswith("https://") for prices in table.models.values())
+    paid = {name: p for name, p in table.models.items() if not name.startswith("embedded")}
+    assert all(prices.source.startswith("https://") for prices in paid.values())
+
+
+def test_the_embedded_endpoint_costs_nothing() -> None:
+    table = load_prices()
+    usage = Usage(input_tokens=9, input_text_tokens=9, output_tokens=5, output_audio_tokens=5)
+    assert table.text_cost("embedded", EntryUsage(prompt_tokens=10)) == 0
+    assert table.realtime_cost("embedded-agent", usage) == 0
+    assert table.realtime_cost("embedded-caller", usage) == 0
 
 
 def test_cached_tokens_are_part_of_the_prompt() -> None:
@@ -33,7 +42,7 @@ def test_a_snapshot_costs_what_its_model_does_unless_it_has_a_price() -> None:
     assert table.text_cost("gpt-4o-2024-05-13", usage) == pytest.approx(5.0)
 
 
-@pytest.mark.parametrize("model", ["anthropic/claude-haiku-4.5", "embedded", "gpt-4o-new", ""])
+@pytest.mark.parametrize("model", ["anthropic/claude-haiku-4.5", "gpt-4o-new", ""])
 def test_an_unknown_model_has_no_cost(model: str) -> None:
     assert load_prices().text_cost(model, EntryUsage(prompt_tokens=10)) is None
 

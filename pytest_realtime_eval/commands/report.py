@@ -46,8 +46,7 @@ def add_report_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
         "or interrupted. Run cards that are there stay as they are.",
     )
     report.add_argument("run", type=Path, help="the run's folder, results/<run_id>")
-    report.add_argument("--skip-plots", action="store_true", help="write no plots")
-    _add_rootdir(report)
+    _add_common(report)
     report.set_defaults(function=report_command)
     regrade = commands.add_parser(
         "regrade",
@@ -70,7 +69,7 @@ def add_report_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
         metavar="N",
         help="conversations graded at once (default: 8)",
     )
-    _add_rootdir(regrade)
+    _add_common(regrade)
     regrade.set_defaults(function=regrade_command)
     merge = commands.add_parser(
         "merge",
@@ -79,7 +78,7 @@ def add_report_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
     )
     merge.add_argument("runs", nargs="+", type=Path, metavar="run", help="folders of the runs")
     merge.add_argument("--into", required=True, metavar="NAME", help="name of the new run's folder")
-    _add_rootdir(merge)
+    _add_common(merge)
     merge.set_defaults(function=merge_command)
 
 
@@ -90,7 +89,8 @@ def _positive(text: str) -> int:
     return value
 
 
-def _add_rootdir(parser: argparse.ArgumentParser) -> None:
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--skip-plots", action="store_true", help="write no plots")
     parser.add_argument(
         "--rootdir",
         type=Path,
@@ -135,7 +135,8 @@ def regrade_command(args: argparse.Namespace) -> int:
         _say(f"note: {name} changed since the run; its graders are those of today")
     info = _derived(parent, folder, judge=judge.model if judge else "")
     info = replace(info, elapsed_seconds=round(time.perf_counter() - started, 3))
-    assembly = _write_run(folder, records, info, parent.settings(), [parent], baseline=args.run)
+    settings = replace(parent.settings(), baseline=args.run, plots=not args.skip_plots)
+    assembly = _write_run(folder, records, info, settings, [parent])
     return _status(records, assembly)
 
 
@@ -189,7 +190,9 @@ def merge_command(args: argparse.Namespace) -> int:
         parent=", ".join(run.stored.run_id for run in runs),
     )
     thresholds = {str(t): t for run in runs for t in run.settings().thresholds}
-    settings = replace(runs[0].settings(), thresholds=tuple(thresholds.values()))
+    settings = replace(
+        runs[0].settings(), thresholds=tuple(thresholds.values()), plots=not args.skip_plots
+    )
     assembly = _write_run(folder, records, info, settings, runs)
     return _status(records, assembly)
 
@@ -279,7 +282,6 @@ def _write_run(
     info: RunInfo,
     settings: AssemblySettings,
     sources: Sequence[Run],
-    baseline: Path | None = None,
 ) -> Assembly:
     """Write a new run's folder: records, what they name, and all that is made from them."""
     from pytest_realtime_eval.reports.assemble import assemble
@@ -292,7 +294,7 @@ def _write_run(
         started_at=info.started_at,
         elapsed_seconds=info.elapsed_seconds,
     )
-    settings = replace(settings, facts=facts, baseline=baseline)
+    settings = replace(settings, facts=facts)
     lines = (json.dumps(r.model_dump(mode="json"), ensure_ascii=False) + "\n" for r in records)
     write_text(folder / "records.jsonl", "".join(lines))
     stored = described(

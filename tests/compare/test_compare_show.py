@@ -60,7 +60,7 @@ def test_the_terminal_is_told_everything_within_its_width(
     assert "only in A: simulations/gone" in text
     assert "\x1b" not in text
     assert text.count("▼") == 4
-    assert text.index("simulations/worse") < text.index("simulations/better")
+    assert text.index("simulations/w") < text.index("simulations/b")
 
 
 def test_the_summary_of_a_run_names_what_changed(comparison: Comparison) -> None:

@@ -102,7 +102,7 @@ def dataset(folder: Path, count: int) -> Path:
     }
     data = {"dataset": head, "entries": list(_entries(count))}
     (folder / "evals" / "bench.json").write_text(json.dumps(data))
-    (folder / "repeating.py").write_text("def repeat(text):\n    return text\n")
+    (folder / "repeating.py").write_text("async def repeat(text):\n    return text\n")
     return folder
 
 

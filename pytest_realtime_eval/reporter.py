@@ -322,6 +322,10 @@ class Reporter:
                     from pytest_realtime_eval.compare.show import markdown
 
                     file.write("\n" + markdown(self._assembly.comparison))
+                if self._assembly.comparison:
+                    from pytest_realtime_eval.compare.show import markdown
+
+                    file.write("\n" + markdown(self._assembly.comparison))
 
     def _shown(self) -> str:
         with contextlib.suppress(ValueError):

@@ -24,8 +24,8 @@ _REVERSE, _PLAIN = "\x1b[7m", "\x1b[0m"
 
 def set_up(rows: int) -> str:
     """Keep the last of ``rows`` rows free; the cursor stays on its line, above it."""
-    # The way down scrolls if the cursor is on the last row, so the way up always is free.
-    return f"{_DOWN_SCROLLING}{_SAVE}\x1b[1;{rows - 1}r{_RESTORE}{_UP}"
+    # The way down scrolls if the cursor is on the last row, which then is free.
+    return f"{_DOWN_SCROLLING}{_UP}{_SAVE}\x1b[1;{rows - 1}r{_RESTORE}"
 
 
 def draw(text: str, rows: int, columns: int, *, colour: bool = True) -> str:

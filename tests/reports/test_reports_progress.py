@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from pytest_realtime_eval.reports.progress import Progress
+from pytest_realtime_eval.execution.watch import Step
+from pytest_realtime_eval.reports.progress import Progress, turn_line
 from pytest_realtime_eval.reports.text import cells
 
 
@@ -53,3 +56,67 @@ def test_many_running_items_do_not_break_the_line(progress: Progress) -> None:
     assert cells(line) <= 80
     assert line.endswith("…")
     assert "\x1b" not in line
+
+
+def test_items_are_shown_by_their_names_and_begin_with_a_turn() -> None:
+    progress = Progress(total=2, started_at=0.0)
+    progress.start("evals/sim_a.json::sim_a", 1)
+    progress.start("evals/small.json::small[3]")
+    assert progress.line(now=1.0) == "0/2 done | now: sim_a turn 1, small[3]"
+
+
+def test_an_item_that_is_run_again_counts_once_and_costs_twice() -> None:
+    progress = Progress(total=2, started_at=0.0)
+    for _ in range(2):
+        progress.start("sim_a", 1)
+        progress.finish("sim_a", 2.0)
+    assert progress.done == 1
+    assert progress.cost_usd == 4.0
+
+
+def test_what_a_dead_worker_was_at_does_not_run() -> None:
+    progress = Progress(total=2, started_at=0.0)
+    progress.start("sim_a")
+    progress.drop("sim_a")
+    progress.drop("sim_b")
+    assert progress.line(now=1.0) == "0/2 done"
+
+
+TURN = Step(
+    "turn",
+    "evals/sim_a.json::sim_a",
+    turn=2,
+    user_text="A table for two, please.",
+    calls=("find_table", "book_table"),
+    assistant_text="Done.",
+    first_audio_ms=812.4,
+)
+
+
+def test_a_turn_is_a_line() -> None:
+    assert turn_line(TURN) == (
+        'sim_a turn 2: "A table for two, please." -> find_table, book_table -> "Done." (812 ms)'
+    )
+
+
+def test_a_turn_that_broke_says_so() -> None:
+    broken = replace(TURN, calls=(), assistant_text="", first_audio_ms=None, problem="it hung\nup")
+    assert turn_line(broken) == 'sim_a turn 2: "A table for two, please." BROKE: it hung up'
+
+
+@pytest.mark.parametrize("width", [40, 60, 72, 80, 120])
+@pytest.mark.parametrize("said", ["word " * 40, "预订" * 80, "ok"])
+@pytest.mark.parametrize("answered", ["answer " * 40, "fine"])
+def test_a_turn_fits_its_line(width: int, said: str, answered: str) -> None:
+    line = turn_line(replace(TURN, user_text=said, assistant_text=answered), width)
+    assert cells(line) <= width
+
+
+def test_the_shorter_speaker_leaves_room_for_the_longer_one() -> None:
+    line = turn_line(replace(TURN, calls=(), assistant_text="word " * 40), 80)
+    assert '"A table for two, please." -> "word word word w' in line
+    assert line.endswith('…" (812 ms)')
+
+
+def test_what_models_say_does_not_steer_the_terminal() -> None:
+    assert "\x1b" not in turn_line(replace(TURN, user_text="\x1b[2J", assistant_text="\x1b]0;x\a"))

@@ -28,6 +28,7 @@ from pytest_realtime_eval.execution.content_key import (
     simulation_key,
 )
 from pytest_realtime_eval.realtime.cassette import SessionPlayer, SessionRecorder, read_tape
+from pytest_realtime_eval.realtime.connection import connect_websocket
 from pytest_realtime_eval.realtime.endpoint import Endpoint
 from pytest_realtime_eval.reports.files import write_json
 from pytest_realtime_eval.schemas.results import RESULT_OUTCOMES
@@ -413,6 +414,8 @@ class DeferredEndpoints(Endpoints):
     def __init__(self, open_: Callable[[], Endpoints]) -> None:
         # The base is frozen, and its fields must stay unset.
         state = {"_open": open_, "_lock": threading.Lock(), "_opened": None}
+        # On the class, a function would become a method.
+        state |= dict.fromkeys(("connect_assistant", "connect_simulator"), connect_websocket)
         for name, value in state.items():
             object.__setattr__(self, name, value)
 

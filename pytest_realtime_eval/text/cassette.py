@@ -191,7 +191,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     found = []
     for number, line in enumerate(lines, start=1):
         try:
-            written = json.loads(line)
+            written = dict(json.loads(line))
+            if "reply" in written:
+                reply_from(written["reply"])
             if "prompt" in written:
                 prompts[written["prompt"]] = written["text"]
                 continue

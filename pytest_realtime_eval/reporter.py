@@ -13,7 +13,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.execution.identity import RunIdentity
     from pytest_realtime_eval.options import Options
     from pytest_realtime_eval.reports.assemble import Assembly
+    from pytest_realtime_eval.reports.files import LineFile
     from pytest_realtime_eval.schemas.results import AnyRecord
 
 #: Where pytest's cache keeps how long items took.
@@ -46,7 +47,10 @@ class Reporter:
         self._identity = identity
         self._folder = Path(identity.folder)
         self._records: dict[str, list[dict[str, Any]]] = {}
-        self._file: IO[str] | None = None
+        self._file: LineFile | None = None
+        # Why records of this run are not on disk, if some are not.
+        self._unsaved: OSError | None = None
+        self._session: pytest.Session | None = None
         self._started = time.perf_counter()
         # Failures that no threshold tolerates: of other tests, of fixtures, of collection.
         self._other_failures: set[str] = set()
@@ -66,8 +70,9 @@ class Reporter:
         return any(folder.is_dir() for folder in self._options.paths)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionstart(self) -> None:
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Refuse a results folder that cannot be written, before anything is paid for."""
+        self._session = session
         if self._has_eval_folder():
             try:
                 check_writable(self._folder)
@@ -104,28 +109,36 @@ class Reporter:
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Leave what the run is before its first eval starts, where items run in this process."""
         if not self._only_collects and any(isinstance(item, EvalItem) for item in session.items):
-            self._begin()
+            self._begin_or_refuse()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Leave what the run is before its first eval starts, where workers run the items."""
         if any(map(is_eval_id, ids)):
+            self._begin_or_refuse()
+
+    def _begin_or_refuse(self) -> None:
+        try:
             self._begin()
+        except OSError as error:
+            raise pytest.UsageError(f"the run's folder cannot be written: {error}") from error
 
     @property
     def _only_collects(self) -> bool:
         return bool(self._config.getoption("collectonly"))
 
-    def _begin(self) -> IO[str]:
+    def _begin(self) -> LineFile:
         """Make the run's folder, so that a run that is killed at any moment can be resumed."""
+        from pytest_realtime_eval.reports.files import LineFile
+        from pytest_realtime_eval.reports.stored import RECORDS
+
         if self._file is None:
             if self._identity.resumes:
                 self._take_up()
             # What is wrong with the settings is told at the end.
             with contextlib.suppress(RealtimeEvalError):
                 self._store(0.0)
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._file = (self._folder / "records.jsonl").open("a", encoding="utf-8")
+            self._file = LineFile(self._folder / RECORDS)
         return self._file
 
     def _keep(self, nodeid: str, records: list[dict[str, Any]]) -> None:
@@ -133,9 +146,18 @@ class Reporter:
         self._records[nodeid] = records
         for record in records:
             self._tell_unknown_cost(record)
-            if not record.get("resumed"):
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        file.flush()
+        try:
+            file.append("".join(_line(each) for each in records if not each.get("resumed")))
+        except OSError as error:
+            self._stop_unsaved(error)
+
+    def _stop_unsaved(self, error: OSError) -> None:
+        """Stop the run: what it pays for from here on would be lost."""
+        self._unsaved = error
+        message = f"the run's records cannot be written: {error}"
+        # xdist's session on the controller has a say of its own, and no public way to it.
+        session: Any = self._config.pluginmanager.get_plugin("dsession") or self._session
+        session.shouldstop = session.shouldstop or message
 
     def _take_up(self) -> None:
         """Begin with the records of the run that is resumed, without its unfinished line."""
@@ -152,8 +174,16 @@ class Reporter:
         from pytest_realtime_eval.reports.stored import RECORDS
 
         records = (record for records in self._records.values() for record in records)
-        lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-        write_text(self._folder / RECORDS, "".join(lines))
+        write_text(self._folder / RECORDS, "".join(map(_line, records)))
+
+    def _write_all(self) -> None:
+        """Write all records in one go; for those that could not be, there may be room by now."""
+        try:
+            self._write_records()
+            self._unsaved = None
+        except OSError as error:
+            self._unsaved = error
+            self._notes.append(f"ERROR: the run's last records are lost, no room: {error}")
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -163,8 +193,8 @@ class Reporter:
             if self._file is not None:
                 self._file.close()
             if self._records:
-                if self._identity.resumes:
-                    self._write_records()
+                if self._unsaved or self._identity.resumes:
+                    self._write_all()
                 self._assembly = self._assemble_or_note()
                 session.exitstatus = self._exit_status(session)
                 if self._options.get("submit") and not self._submit():
@@ -178,14 +208,14 @@ class Reporter:
         store(stored_run(self._options, self._identity, elapsed, os.environ), self._folder)
 
     def _assemble_or_note(self) -> Assembly | None:
-        """Assemble the run's folder; whatever goes wrong, the records are safe on disk."""
+        """Assemble the run's folder; whatever goes wrong, the records are on disk before."""
         try:
             return self._assemble()
         except Exception as error:  # noqa: BLE001 - the terminal must still get its summary
-            self._notes.append(
-                f"ERROR: the run's tables could not be written: {type(error).__name__}: {error}\n"
-                f"Its records are safe: `realtime-eval report {self._shown()}` makes the rest."
-            )
+            problem = f"{type(error).__name__}: {error}"
+            self._notes.append(f"ERROR: the run's tables could not be written: {problem}")
+            kept = "What was kept of it is safe" if self._unsaved else "Its records are safe"
+            self._notes.append(f"{kept}: `realtime-eval report {self._shown()}` makes the rest.")
             return None
 
     def _assemble(self) -> Assembly:
@@ -359,6 +389,11 @@ def _natural(nodeid: str) -> list[tuple[int, str]]:
     """Return a key that sorts ``entry-2`` before ``entry-10``."""
     parts = re.split(r"(\d+)", nodeid)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def _line(record: dict[str, Any]) -> str:
+    """Return a record as it stands in ``records.jsonl``."""
+    return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def _unstarted(record: dict[str, Any]) -> bool:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.schemas.dataset import Entry
     from pytest_realtime_eval.schemas.index import IndexRow
 
+#: What a recording says of itself: nobody's item, whatever words are in it.
+CASSETTE_HEADER: Final = "cassette.json"
 COLLECTION_KEY: Final = pytest.StashKey["EvalCollection"]()
 
 
@@ -50,7 +52,7 @@ class EvalCollection:
 
     def collector(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """Return what collects a file, or ``None`` when it is nobody's."""
-        if not self.claims(path):
+        if not self.claims(path) or path.name == CASSETTE_HEADER:
             return None
         if is_simulation_name(path):
             return SimulationFile.from_parent(parent, path=path)

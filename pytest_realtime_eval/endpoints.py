@@ -94,7 +94,7 @@ def _rendezvous(identity: RunIdentity) -> Path:
 
 def endpoint_name(options: Options, environ: Mapping[str, str]) -> str:
     """Return the endpoint's name for reports, a URL without credentials; empty without one."""
-    if options.get("replay"):
+    if options.replays:
         return "cassette"
     if options.get("replay"):
         return "cassette"
@@ -112,7 +112,7 @@ def _shown(endpoint: str) -> str:
 
 def describe(options: Options, environ: Mapping[str, str]) -> list[str]:
     """Return what the report header says of endpoint, models and judge."""
-    if options.get("replay"):
+    if options.replays:
         at = "at full speed" if options.get("replay_pace") == "fast" else "at the recorded pace"
         return [f"evals: replaying cassettes {at}, nothing is called"]
     try:

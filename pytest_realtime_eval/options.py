@@ -324,6 +324,14 @@ class Options:
         return None if value is None else self.rootdir / value
 
     @property
+    def replays(self) -> bool:
+        """Whether everything is replayed; recording that is asked for by hand comes before ini."""
+        named = self.command_line
+        if "replay" in named or named.get("record", "none") == "none":
+            return bool(self.get("replay"))
+        return False
+
+    @property
     def assistant_model(self) -> str | None:
         """The realtime model named on the command line, if any.
 

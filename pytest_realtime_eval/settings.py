@@ -79,7 +79,7 @@ def build_translator(
     from pytest_realtime_eval.pricing import load_prices
 
     open_ = partial(open_text_source, options, identity, environ, gate)
-    deferred = options.get("replay") or options.get("record") != "none"
+    deferred = options.replays or options.get("record") != "none"
     return Translator(
         source=DeferredSource(text_model(options, environ), open_) if deferred else open_(),
         system_prompt=system_prompt(options),
@@ -252,4 +252,5 @@ def _card_config(options: Options, model: str) -> dict[str, Any]:
         "batch_size": get("batch_size"),
         "concurrency": get("concurrency"),
         "max_examples": get("max_examples"),
+        **({"replay": get("replay_pace")} if options.replays else {}),
     }

@@ -94,9 +94,8 @@ class CassetteMode:
 
 def cassette_mode(options: Options) -> CassetteMode:
     """Return what the options ask for; replaying comes before recording."""
-    replay = options.get("replay")
-    record: Record = "none" if replay else options.get("record")
-    return CassetteMode(record, replay, options.get("replay_pace"), options.get("judge_model"))
+    record: Record = "none" if options.replays else options.get("record")
+    return CassetteMode(record, options.replays, options.get("replay_pace"), options.get("judge_model"))
 
 
 class Take:

@@ -184,6 +184,23 @@ def test_recording_and_replaying_at_once_is_refused(suite: Suite) -> None:
     result.stderr.fnmatch_lines(["*--eval-replay replays what is recorded*choose one*"])
 
 
+def test_recording_by_hand_comes_before_replaying_by_ini(suite: Suite) -> None:
+    suite.ini["eval_replay"] = "true"
+    suite.simulation("sim_by_hand")
+    run(suite, "first").assert_outcomes(errors=1)
+    run(suite, "second", "--eval-record", "new").assert_outcomes(passed=1)
+    run(suite, "third", *NOWHERE).assert_outcomes(passed=1)
+    assert sessions(suite, "sim_by_hand") == 1
+
+
+def test_what_a_recording_says_of_itself_is_no_eval(suite: Suite) -> None:
+    suite.simulation("sim_quotes", scenario='Asks for "entries".', metadata={"entries": []})
+    run(suite, "first", "--eval-record", "once").assert_outcomes(passed=1)
+    header = cassette(suite, "sim_quotes") / "cassette.json"
+    header.write_text(header.read_text().replace('"content":', '"entries": [], "content":'))
+    run(suite, "second", *REPLAY).assert_outcomes(passed=1)
+
+
 def test_what_the_harness_says_otherwise_is_named(suite: Suite) -> None:
     suite.simulation("sim_other", BOOKS, **MOCKED)
     run(suite, "first", "--eval-record", "once").assert_outcomes(passed=1)
@@ -404,6 +421,7 @@ process.ensure_running = ensure_running
 """
 
 
+@pytest.mark.slow
 def test_the_embedded_endpoint_and_its_replay_leave_the_same(suite: Suite) -> None:
     """The shipped suite, by four workers, live and from its recording."""
     shutil.copytree(EVALS, suite.root / "evals", ignore=shutil.ignore_patterns("cassettes"))

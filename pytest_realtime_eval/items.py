@@ -16,6 +16,7 @@ import pytest
 
 from pytest_realtime_eval.exceptions import (
     ConfigurationError,
+    FileError,
     RealtimeEvalError,
     VerdictFailed,
 )
@@ -361,6 +362,10 @@ def attach_records(
     """
     if isinstance(item, EvalItem):
         records = _records_of_item(item, call)
+        error = call.excinfo.value if call.excinfo else None
+        if call.when == "setup" and isinstance(error, RealtimeEvalError):
+            # Of a setup, pytest does not ask the item how to show what went wrong.
+            report.longrepr = str(error)
     else:
         records = _records_of_test(item, report)
     if records:
@@ -396,7 +401,8 @@ def _records_of_item(item: EvalItem, call: pytest.CallInfo[None]) -> list[AnyRec
     if call.excinfo is None or call.when == "teardown":
         return []
     error = call.excinfo.value
-    if isinstance(error, ConfigurationError):
+    in_file = call.when == "setup" and isinstance(error, FileError)
+    if isinstance(error, ConfigurationError) or in_file:
         # No other item can do without what is missing: stop with one message.
         item.session.shouldstop = str(error)
     return [_record_without_work(item, error, call.when)]

@@ -254,6 +254,7 @@ OPTIONS: Final = (
 
 _BY_KEY: Final = {option.key: option for option in OPTIONS}
 _INI_NAMES: Final = {"threshold": "thresholds"}
+_FILES: Final = ("data_csv", "assistant_system_prompt_file", "assistant_tools_file", "price_file")
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -381,6 +382,36 @@ def check_cassette_options(options: Options) -> None:
             f"--eval-replay replays what is recorded, and --eval-record {named['record']} "
             "records: choose one (--eval-record once replays what it has)"
         )
+
+
+def check_files(options: Options) -> None:
+    """Refuse files that are not there, before anything is paid for.
+
+    Raises:
+        ConfigurationError: There is no such file.
+        FileError: A system prompt is not UTF-8.
+    """
+    for key in _FILES:
+        path = options.path(key)
+        if path is not None and not path.is_file():
+            raise ConfigurationError(f"--eval-{_BY_KEY[key].name}: no file {path}")
+    if (prompt := options.path("assistant_system_prompt_file")) is not None:
+        from pytest_realtime_eval.schemas.document import read_text
+
+        read_text(prompt)
+
+
+def check_thresholds(options: Options) -> None:
+    """Refuse thresholds that are none; whether the run has their names shows at its end.
+
+    Raises:
+        ConfigurationError: One is not of the form ``name>=value``.
+    """
+    for place, layer in (("command line", options.command_line), ("ini", options.ini)):
+        if texts := layer.get("threshold"):
+            from pytest_realtime_eval.thresholds import parse_thresholds
+
+            parse_thresholds(texts, place)
 
 
 def _convert(option: Option, given: str | list[str], place: str) -> Any:  # noqa: ANN401 - as above

@@ -14,12 +14,18 @@ import pytest
 
 from pytest_realtime_eval import fixtures, hookspecs
 from pytest_realtime_eval.collectors import COLLECTION_KEY, EvalCollection
-from pytest_realtime_eval.exceptions import ConfigurationError
+from pytest_realtime_eval.exceptions import ConfigurationError, FileError
 from pytest_realtime_eval.execution.identity import RunIdentity, new_run
 from pytest_realtime_eval.execution.meeting_place import leave_meeting_place
 from pytest_realtime_eval.execution.watch import StepFile, Watch
 from pytest_realtime_eval.items import RUNNER_KEY, WATCH_KEY, attach_records, teststatus
-from pytest_realtime_eval.options import add_options, check_cassette_options, read_options
+from pytest_realtime_eval.options import (
+    add_options,
+    check_cassette_options,
+    check_files,
+    check_thresholds,
+    read_options,
+)
 from pytest_realtime_eval.progress import ProgressDisplay
 from pytest_realtime_eval.reporter import Reporter, last_durations
 from pytest_realtime_eval.runner import Runner
@@ -58,13 +64,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(fixtures, "realtime-eval-fixtures")
     try:
         _start(config, read_options(config))
-    except ConfigurationError as error:
+    except (ConfigurationError, FileError) as error:
         raise pytest.UsageError(str(error)) from error
 
 
 def _start(config: pytest.Config, options: Options) -> None:
-    if (index := options.path("data_csv")) is not None and not index.is_file():
-        raise ConfigurationError(f"--eval-data-csv: no file {index}")
+    check_files(options)
+    check_thresholds(options)
     worker_input = getattr(config, "workerinput", None)
     if worker_input is None:
         identity = new_run(options)
@@ -141,7 +147,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Play no more simulations than ``--eval-max-examples``, of those that -k and -m chose."""
+    """Run no more than ``--eval-max-examples``, of what -k and -m chose."""
     collection = config.stash[COLLECTION_KEY]
     if left_out := collection.beyond_max_examples(items):
         config.hook.pytest_deselected(items=left_out)

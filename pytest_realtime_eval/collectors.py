@@ -10,6 +10,7 @@ import pytest
 from pytest_realtime_eval.exceptions import FileError
 from pytest_realtime_eval.items import (
     EntryItem,
+    EvalItem,
     SimulationItem,
     mark_name,
     play_simulation,
@@ -113,11 +114,19 @@ class EvalCollection:
         yield from sorted(path for path in self.named if path.suffix == ".csv")
 
     def beyond_max_examples(self, items: list[pytest.Item]) -> list[pytest.Item]:
-        """Return the simulations behind the first ``--eval-max-examples``."""
+        """Return what is behind the first ``--eval-max-examples``.
+
+        Simulations are counted together, entries in each file.
+        """
         limit = self.options.get("max_examples")
-        simulations = [item for item in items if isinstance(item, SimulationItem)]
-        enabled = [item for item in simulations if item.get_closest_marker("skip") is None]
-        return [] if limit is None else list(enabled[limit:])
+        if limit is None:
+            return []
+        groups: dict[object, list[pytest.Item]] = {}
+        for item in items:
+            if isinstance(item, EvalItem) and item.get_closest_marker("skip") is None:
+                group = item.path if isinstance(item, EntryItem) else SimulationItem
+                groups.setdefault(group, []).append(item)
+        return [item for group in groups.values() for item in group[limit:]]
 
     def go_on_without_broken_files(self, session: pytest.Session) -> None:
         """Let the other items run when nothing but files of evals could not be collected.
@@ -270,7 +279,7 @@ class DatasetFile(EvalFile):
         )
         marks = _Marks(self.config, dataset.id)
         fixtures = None
-        for entry in dataset.entries[: self.collection.options.get("max_examples")]:
+        for entry in dataset.entries:
             item = EntryItem.from_parent(
                 self,
                 name=entry.id,

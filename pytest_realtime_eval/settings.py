@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -101,6 +102,9 @@ def open_text_source(
 
     get = options.get
     model = text_model(options, environ)
+    if model.startswith("callable:") and str(options.rootdir) not in sys.path:
+        # As `python -m pytest` does it: a module beside the evals need not be installed.
+        sys.path.append(str(options.rootdir))
     embedded = None
     if model == "embedded":
         from pytest_realtime_eval.endpoints import embedded_process
@@ -239,15 +243,17 @@ def _card_facts(
         started_at=identity.started_at,
         elapsed_seconds=round(elapsed, 3),
         temperature=options.get("temperature"),
-        config=_card_config(options, model),
+        config=_card_config(options, model, environ),
         run_id=identity.uid,
     )
 
 
-def _card_config(options: Options, model: str) -> dict[str, Any]:
+def _card_config(options: Options, model: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    from pytest_realtime_eval.text.sources import provider_of
+
     get = options.get
     return {
-        "api_provider": model.partition(":")[0] if ":" in model else model.partition("/")[0],
+        "api_provider": provider_of(model, environ, get("base_url")),
         "max_tokens": get("max_tokens"),
         "batch_size": get("batch_size"),
         "concurrency": get("concurrency"),

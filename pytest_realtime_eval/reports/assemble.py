@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 DEFAULT_THRESHOLDS: Final = ("infra_errors<=0", "judge_errors<=0")
 #: The card of all simulations; those of datasets are named by the dataset's id.
 _SUITE: Final = "simulations"
+#: Configuration that a suite's card repeats.
+_SHAPING: Final = (
+    *("input_audio_format", "output_audio_format", "sample_rate_hz", "chunk_ms", "real_time"),
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def assemble(records: Sequence[AnyRecord], info: RunInfo, settings: AssemblySett
     datasets, gone = _datasets(records, settings.rootdir)
     kept = _kept_cards(info.folder) if settings.keep_cards else {}
     problems = [problem for name, problem in gone.items() if name not in kept]
-    cards = _cards(records, datasets, settings) | kept
+    cards = _cards(records, datasets, info, settings) | kept
     info = replace(info, dataset_scores=_dataset_scores(cards))
     frame = results_frame(records)
     summary = summarise(frame, records, info)
@@ -174,7 +178,10 @@ def _dataset_scores(cards: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping
 
 
 def _cards(
-    records: Sequence[AnyRecord], datasets: Sequence[Dataset], settings: AssemblySettings
+    records: Sequence[AnyRecord],
+    datasets: Sequence[Dataset],
+    info: RunInfo,
+    settings: AssemblySettings,
 ) -> dict[str, dict[str, Any]]:
     """Return the run cards, by the name of their file."""
     from pytest_realtime_eval.run_card.build import build_dataset_card
@@ -186,12 +193,12 @@ def _cards(
         facts = replace(settings.facts, system_prompt=prompt)
         cards[dataset.id] = build_dataset_card(dataset, own, facts, settings.metrics)
     if simulations := [r for r in records if isinstance(r, SimulationRecord)]:
-        cards[_SUITE] = _simulation_card(simulations, settings)
+        cards[_SUITE] = _simulation_card(simulations, info, settings)
     return cards
 
 
 def _simulation_card(
-    records: Sequence[SimulationRecord], settings: AssemblySettings
+    records: Sequence[SimulationRecord], info: RunInfo, settings: AssemblySettings
 ) -> dict[str, Any]:
     from pytest_realtime_eval.run_card.build import build_simulation_card
 
@@ -199,7 +206,10 @@ def _simulation_card(
     for record in records:
         files |= record.setup.get("files", {})
     prompts = {r.simulation_id: r.setup.get("instructions", "") for r in records}
-    facts = replace(settings.facts, model_slug="", temperature=None)
+    shaped_by = {name: info.configuration.get(name) for name in _SHAPING}
+    config = {**settings.facts.config, **shaped_by}
+    config |= {"api_provider": info.endpoint, "judge": info.judge or None}
+    facts = replace(settings.facts, model_slug="", temperature=None, config=config)
     return build_simulation_card(records, facts, files, prompts)
 
 

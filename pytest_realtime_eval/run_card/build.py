@@ -34,7 +34,7 @@ from pytest_realtime_eval.schemas.document import read_bytes
 from pytest_realtime_eval.schemas.run_card import SCHEMA_VERSION, schema_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from pytest_realtime_eval.metrics.base import Metric
     from pytest_realtime_eval.schemas.dataset import Dataset, Entry
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         SimulationRecord,
         Verdict,
     )
-    from pytest_realtime_eval.schemas.transcript import Turn
+    from pytest_realtime_eval.schemas.transcript import Turn, Usage
 
 _DISTRIBUTION: Final = "pytest-realtime-eval"
 _GIT_TIMEOUT: Final = 5.0
@@ -318,13 +318,7 @@ def _verdict_row(verdict: Verdict) -> dict[str, Any]:
 
 
 def _simulation_totals(records: Sequence[SimulationRecord]) -> dict[str, Any]:
-    usages = [
-        usage
-        for record in records
-        if record.transcript
-        for turn in record.transcript.turns
-        for usage in (turn.usage, turn.simulator_usage)
-    ]
+    usages = [usage for record in records for usage in _usages(record)]
     tokens = {
         "prompt_tokens": sum(usage.input_tokens for usage in usages),
         "completion_tokens": sum(usage.output_tokens for usage in usages),
@@ -332,6 +326,16 @@ def _simulation_totals(records: Sequence[SimulationRecord]) -> dict[str, Any]:
         "cached_tokens": sum(usage.cached_tokens for usage in usages),
     }
     return {**tokens, **_costs(records), "reasoning_ratio": _reasoning_ratio(tokens)}
+
+
+def _usages(record: SimulationRecord) -> Iterator[Usage]:
+    """Yield what both sessions and the judges used."""
+    if record.transcript:
+        for turn in record.transcript.turns:
+            yield turn.usage
+            yield turn.simulator_usage
+        yield record.transcript.end_usage
+    yield from (verdict.usage for verdict in record.verdicts)
 
 
 def hash_files(paths: Iterable[Path], root: Path) -> dict[str, str]:

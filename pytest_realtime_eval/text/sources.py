@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.text.client import Gate, Retries, TextClient
     from pytest_realtime_eval.text.request import TextReply
 
-__all__ = ["ModelSource", "TextSource", "key_for", "openai_base_url", "text_source"]
+__all__ = [
+    "ModelSource",
+    "TextSource",
+    "key_for",
+    "openai_base_url",
+    "provider_of",
+    "text_source",
+]
 
 _OPENROUTER: Final = "https://openrouter.ai/api/v1"
 _OPENAI: Final = "https://api.openai.com/v1"
@@ -131,6 +138,23 @@ def text_source(
         gate=gate,
     )
     return ModelSource(spec, server.provider, client, server.model, temperature, max_tokens)
+
+
+def provider_of(spec: str, environ: Mapping[str, str], base_url: str | None = None) -> str:
+    """Return what the run card calls the provider of a model; empty when there is none.
+
+    Args:
+        spec: As `text_source` takes it.
+        environ: Where keys are looked up.
+        base_url: As `text_source` takes it.
+    """
+    kind = spec.partition(":")[0]
+    if kind in ("command", "callable", "embedded"):
+        return kind
+    try:
+        return _server(spec, environ, base_url, None).provider
+    except ConfigurationError:
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

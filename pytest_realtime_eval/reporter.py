@@ -29,6 +29,7 @@ from pytest_realtime_eval.items import EvalItem, is_eval_id
 
 if TYPE_CHECKING:
     from pytest_realtime_eval.execution.identity import RunIdentity
+    from pytest_realtime_eval.execution.translate import EntryJob
     from pytest_realtime_eval.options import Options
     from pytest_realtime_eval.reports.assemble import Assembly
     from pytest_realtime_eval.reports.files import LineFile
@@ -94,7 +95,7 @@ class Reporter:
         if records := getattr(report, "eval_records", None):
             self._keep(report.nodeid, records)
         elif _worker_crashed(report) and is_eval_id(report.nodeid):
-            self._keep(report.nodeid, [_crashed(report)])
+            self._keep(report.nodeid, [_crashed(report, self._options.rootdir)])
         if report.failed and (report.when == "teardown" or not is_eval_id(report.nodeid)):
             self._other_failures.add(report.nodeid)
 
@@ -259,6 +260,8 @@ class Reporter:
 
     def _exit_status(self, session: pytest.Session) -> int:
         """Return what the thresholds make of pytest's own exit status."""
+        if any(map(_is_misconfigured, self._records.values())):
+            return pytest.ExitCode.USAGE_ERROR
         if session.exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             return session.exitstatus
         if self._assembly is None:
@@ -407,22 +410,40 @@ def _has_unknown_cost(record: dict[str, Any]) -> bool:
     return record.get("cost_usd") is None and bool(turns or record.get("predicted"))
 
 
+def _is_misconfigured(records: list[dict[str, Any]]) -> bool:
+    """Whether a setting was found wrong only when an item needed it."""
+    failures = (record.get("failure") or {} for record in records)
+    return any(failure.get("error_type") == "ConfigurationError" for failure in failures)
+
+
 def _worker_crashed(report: pytest.TestReport) -> bool:
     # xdist's own value, which pytest's annotation does not know.
     when: str | None = report.when
     return when == "???"
 
 
-def _crashed(report: pytest.TestReport) -> dict[str, Any]:
+def _crashed(report: pytest.TestReport, rootdir: Path) -> dict[str, Any]:
     """Return the record of an item whose worker died while it ran."""
     path, _, name = report.nodeid.partition("::")
     reason = str(report.longrepr)
-    return {
-        "kind": "simulation",
-        "nodeid": report.nodeid,
-        "path": path,
-        "simulation_id": name,
+    broken = {
         "outcome": "infra_error",
         "reason": reason,
         "failure": {"stage": "worker_crash", "error_type": "WorkerCrash", "message": reason},
     }
+    if job := _entry_job(report.nodeid, rootdir):
+        return job.record(**broken).model_dump(mode="json")
+    item = {"kind": "simulation", "nodeid": report.nodeid, "path": path, "simulation_id": name}
+    return item | broken
+
+
+def _entry_job(nodeid: str, rootdir: Path) -> EntryJob | None:
+    """Return an entry by its id; where items run is not where their files were collected."""
+    from pytest_realtime_eval.execution.translate import EntryJob
+    from pytest_realtime_eval.schemas.dataset import load_dataset
+
+    path, _, name = nodeid.partition("::")
+    with contextlib.suppress(FileError, KeyError):
+        dataset = load_dataset(rootdir / path)
+        return EntryJob(nodeid, path, dataset.id, dataset.entry(name))
+    return None

@@ -109,14 +109,21 @@ def is_timing(threshold: Threshold) -> bool:
     return "latency" in threshold.name or threshold.name.startswith("schedule_error")
 
 
-def evaluate(threshold: Threshold, summary: Mapping[str, Any]) -> ThresholdResult:
+def evaluate(
+    threshold: Threshold, summary: Mapping[str, Any], of: str = "the summary"
+) -> ThresholdResult:
     """Hold a threshold against a flat summary.
+
+    Args:
+        threshold: What is to hold.
+        summary: Values by name.
+        of: What messages call the summary.
 
     Raises:
         ConfigurationError: The summary has no such name, or its value is no number.
     """
     if threshold.name not in summary:
-        raise ConfigurationError(_unknown(threshold, summary))
+        raise ConfigurationError(_unknown(threshold, summary, of))
     value = summary[threshold.name]
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ThresholdResult(threshold, None, met=False)
@@ -146,10 +153,11 @@ def evaluate_all(
     return results
 
 
-def _unknown(threshold: Threshold, summary: Mapping[str, Any]) -> str:
-    names = [name for name, value in summary.items() if not isinstance(value, str)]
+def _unknown(threshold: Threshold, summary: Mapping[str, Any], of: str) -> str:
+    numbers = int | float | None
+    names = [name for name, value in summary.items() if isinstance(value, numbers)]
     near = difflib.get_close_matches(threshold.name, names, n=_NAMES_SHOWN, cutoff=0.5)
     near = near or [name for name in names if threshold.name in name][:_NAMES_SHOWN]
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     place = f" ({threshold.place})" if threshold.place else ""
-    return f"the threshold {threshold}{place} names nothing in the summary{hint}"
+    return f"the threshold {threshold}{place} names nothing in {of}{hint}"

@@ -164,7 +164,7 @@ def _passed(fields: dict[str, Any], thresholds: Sequence[Threshold]) -> dict[str
 
 
 def _verdict(threshold: Threshold, measured: dict[str, Any]) -> Verdict:
-    result = evaluate(threshold, measured)
+    result = evaluate(threshold, measured, "the scores of an entry")
     verdict = Verdict(
         grader_id=threshold.name,
         type="threshold",

@@ -114,7 +114,7 @@ def test_configuration_and_scores_stand_beside(records: list[Any], info: RunInfo
     assert summary["chunk_ms"] == 20
     assert summary["endpoint"] == "embedded"
     assert summary["chrf_plus_plus"] == summary["eng-spa-demo_chrf_plus_plus"] == 58.3
-    assert summary["chrf_plus_plus_ci_low"] == 41.0
+    assert summary["chrf_plus_plus_interval_low"] == 41.0
     assert summary["by_difficulty_easy_chrf_plus_plus"] == 48.2
 
 

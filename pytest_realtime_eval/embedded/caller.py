@@ -12,7 +12,8 @@ It is no language model. It reads these things in the persona, one a line or a s
 It answers the question that was put last: a read-back that contradicts one of its facts
 it corrects, other yes-or-no questions it affirms, of a choice it takes what its facts
 name, else the first, and for the rest it gives the fact whose name shares most words
-with the question. Without such a fact it says that it does not know. When the other side
+with the question, in other words when it is asked again. Without such a fact it says that
+it does not know. When the other side
 has no question, or asks whether there is anything else, it has what it came for and says
 ``END_CALL``.
 
@@ -210,7 +211,9 @@ def _to_question(persona: _Persona, told: str, question: str, own: list[str]) ->
         return _to_read_back(persona, told, own)
     facts = _asked_facts(persona, question)
     if facts:
-        return " ".join(_as_said(key, value) for key, value in facts)
+        answer = " ".join(_as_said(key, value) for key, value in facts)
+        repeated = " ".join(_put_differently(key, value) for key, value in facts)
+        return repeated if own[-1:] == [answer] else answer
     choice = _choice(persona, told, question)
     if choice:
         return choice
@@ -318,6 +321,12 @@ def _likeness(word: str, asked: set[str]) -> float:
         return 1.0
     alike = {other for group in _ALIKE if word in map(meaning, group) for other in group}
     return 0.6 if {meaning(other) for other in alike} & {meaning(other) for other in asked} else 0.0
+
+
+def _put_differently(key: str, value: str) -> str:
+    """Return a fact in other words, for a question that is asked again: it was not heard."""
+    bare = re.sub(r"^(at|on|for|in|it is|it's) ", "", value.rstrip("."), flags=re.IGNORECASE)
+    return f"The {key} is {bare}."
 
 
 def _as_said(key: str, value: str) -> str:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.schemas.results import AnyRecord
     from pytest_realtime_eval.schemas.transcript import Transcript, Turn
 
-_NOT_PASSED: Final = ("fail", "error", "ungraded")
-_STATUS_WORDS: Final = {"fail": "FAILED", "error": "NO VERDICT", "ungraded": "NOT GRADED"}
+_TOLD_ONE_BY_ONE: Final = ("fail", "error")
+_STATUS_WORDS: Final = {"fail": "FAILED", "error": "NO VERDICT"}
 
 
 def story(record: AnyRecord, folder: Path | None = None, width: int = 80) -> str:
@@ -77,10 +77,12 @@ def _simulation_story(record: SimulationRecord, folder: Path, width: int) -> Ite
             yield from _turn(turn, record.verdicts, width, marked=turn.index in marked)
         if record.transcript.end_text:
             yield from _said("user", record.transcript.end_text, width, "  end   ")
-    for verdict in record.verdicts:
-        if verdict.status in _NOT_PASSED:
-            yield ""
-            yield from _verdict(verdict, width)
+    for status in _TOLD_ONE_BY_ONE:
+        for verdict in record.verdicts:
+            if verdict.status == status:
+                yield ""
+                yield from _verdict(verdict, width)
+    yield from _ungraded(record.verdicts, width)
     yield ""
     yield from _places(record, folder, marked)
 
@@ -134,6 +136,18 @@ def _verdict(verdict: Verdict, width: int) -> Iterator[str]:
         yield from wrap(verdict.rationale + judge, width, indent=" " * 12, first="  reason    ")
     if verdict.status == "fail":
         yield from _comparison(verdict.expected, verdict.actual, width)
+
+
+def _ungraded(verdicts: Sequence[Verdict], width: int) -> Iterator[str]:
+    """Name the graders that gave no verdict, once for each reason."""
+    by_reason: dict[str, dict[str, None]] = {}
+    for verdict in verdicts:
+        if verdict.status == "ungraded":
+            by_reason.setdefault(verdict.rationale, {})[verdict.grader_id] = None
+    for reason, graders in by_reason.items():
+        yield ""
+        yield from wrap(f"NOT GRADED {', '.join(graders)}", width)
+        yield from wrap(reason, width, indent=" " * 12, first="  reason    ")
 
 
 def _comparison(expected: object, actual: object, width: int) -> Iterator[str]:
@@ -241,7 +255,7 @@ def _entry_story(record: EntryRecord, width: int) -> Iterator[str]:
     if record.predicted:
         yield f"  {'chrF++':<10}{record.entry_chrf:.1f}"
     for verdict in record.verdicts:
-        if verdict.status in _NOT_PASSED:
+        if verdict.status in _TOLD_ONE_BY_ONE:
             yield ""
             yield from _verdict(verdict, width)
     yield ""

@@ -41,6 +41,14 @@ def test_says_the_first_turn_exactly() -> None:
     assert reply(CallerView(PERSONA, instructions)) == first
 
 
+def test_puts_it_differently_when_it_was_not_heard() -> None:
+    question = "What time would you like?"
+    assert answer(question, "At half past seven.") == "The time is half past seven."
+    assert answer(question, "At half past seven.", "The time is half past seven.") == (
+        "At half past seven."
+    )
+
+
 @pytest.mark.parametrize(
     ("question", "said"),
     [

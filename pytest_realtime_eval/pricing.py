@@ -98,15 +98,22 @@ class PriceTable(Document):
         self, transcript: Transcript, verdicts: Iterable[Verdict]
     ) -> float | None:
         """Sum assistant, simulator and judge in USD; ``None`` as soon as one is not known."""
-        assistant = sum((turn.usage for turn in transcript.turns), Usage())
-        simulator = sum((turn.simulator_usage for turn in transcript.turns), transcript.end_usage)
-        costs = [
-            self.realtime_cost(transcript.assistant_model, assistant),
-            self.realtime_cost(transcript.simulator_model, simulator),
-            *(self.judge_cost(verdict) for verdict in verdicts if verdict.model),
-        ]
+        costs = [*self.spoken_costs(transcript), *self.judge_costs(verdicts)]
         known = [cost for cost in costs if cost is not None]
         return sum(known) if len(known) == len(costs) else None
+
+    def spoken_costs(self, transcript: Transcript) -> list[float | None]:
+        """Return what assistant and simulator cost in USD."""
+        assistant = sum((turn.usage for turn in transcript.turns), Usage())
+        simulator = sum((turn.simulator_usage for turn in transcript.turns), transcript.end_usage)
+        return [
+            self.realtime_cost(transcript.assistant_model, assistant),
+            self.realtime_cost(transcript.simulator_model, simulator),
+        ]
+
+    def judge_costs(self, verdicts: Iterable[Verdict]) -> list[float | None]:
+        """Return what each verdict of a judge cost in USD."""
+        return [self.judge_cost(verdict) for verdict in verdicts if verdict.model]
 
     def judge_cost(self, verdict: Verdict) -> float | None:
         """Return what a verdict cost in USD: as its server says, else by its tokens."""

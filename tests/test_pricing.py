@@ -7,8 +7,8 @@ import pytest
 
 from pytest_realtime_eval.exceptions import FileError
 from pytest_realtime_eval.pricing import load_prices
-from pytest_realtime_eval.schemas.results import EntryUsage
-from pytest_realtime_eval.schemas.transcript import Usage
+from pytest_realtime_eval.schemas.results import EntryUsage, Verdict
+from pytest_realtime_eval.schemas.transcript import Transcript, Turn, Usage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,3 +100,30 @@ def test_a_table_that_does_not_fit_names_the_place(tmp_path: Path) -> None:
     )
     with pytest.raises(FileError, match=r"\$\.models\.m\.text\.input"):
         load_prices(path)
+
+
+def _verdict(**fields: object) -> Verdict:
+    values = {"grader_id": "g", "type": "llm_as_judge", "status": "pass", "model": "gpt-4o"}
+    return Verdict.model_validate(values | fields)
+
+
+def test_a_conversation_costs_what_assistant_simulator_and_judge_do() -> None:
+    table = load_prices()
+    transcript = Transcript(
+        simulation_id="s",
+        assistant_model="gpt-realtime",
+        simulator_model="embedded-caller",
+        turns=(Turn(index=1, user_text="", usage=SPOKEN, simulator_usage=SPOKEN),),
+        ended_by="end_call",
+        started_at="",
+        duration_ms=0,
+    )
+    spoken = table.realtime_cost("gpt-realtime", SPOKEN)
+    assert spoken is not None
+    asked = _verdict(usage=Usage(input_tokens=1_000_000))
+    reported = _verdict(model="unheard-of", cost_usd=0.25)
+    rule = _verdict(model="")
+    cost = table.conversation_cost(transcript, [asked, reported, rule])
+    assert cost == pytest.approx(spoken + 2.5 + 0.25)
+    unknown = _verdict(model="unheard-of", usage=Usage(input_tokens=1))
+    assert table.conversation_cost(transcript, [asked, unknown]) is None

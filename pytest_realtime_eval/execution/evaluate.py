@@ -17,8 +17,7 @@ from pytest_realtime_eval.execution.retries import is_worth_repeating, wait_befo
 from pytest_realtime_eval.graders import conversation_outcome, grade
 from pytest_realtime_eval.reports.conversation import conversation_text
 from pytest_realtime_eval.reports.files import write_text
-from pytest_realtime_eval.schemas.results import Attempt, EntryUsage, SimulationRecord
-from pytest_realtime_eval.schemas.transcript import Usage
+from pytest_realtime_eval.schemas.results import Attempt, SimulationRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -104,7 +103,7 @@ class SimulationJob:
             async with self._leave_to_start(begun=bool(attempts)):
                 played = take.played(await play(setup, endpoints, mocks, files, tell, self.lag))
             attempts.append(_attempt(files.attempt, played))
-            await self.charge(_spoken_costs(self.prices, played.transcript))
+            await self.charge(self.prices.spoken_costs(played.transcript))
             if not is_worth_repeating(played.error):
                 break
             wait_s = await self._wait_for_all(files.attempt + 1, played.error)
@@ -236,7 +235,7 @@ async def record_of(
     """Grade a conversation that was played, and return its record."""
     transcript = played.transcript
     verdicts, outcome, reason = await _graded(job, transcript, judge)
-    await job.charge(_judge_costs(job.prices, verdicts))
+    await job.charge(job.prices.judge_costs(verdicts))
     return _record(job, played, attempts, verdicts, outcome, reason)
 
 
@@ -266,7 +265,7 @@ def _record(
         verdicts=verdicts,
         started_at=transcript.started_at,
         duration_ms=transcript.duration_ms,
-        cost_usd=_cost(job.prices, transcript, verdicts),
+        cost_usd=job.prices.conversation_cost(transcript, verdicts),
         failure=failure_of(played.error) if played.error else None,
         late=_is_late(transcript, job.max_lag_ms),
         attempts=(*attempts[:-1], last) if len(attempts) > 1 else (),
@@ -288,37 +287,3 @@ async def _graded(
     except Exception as error:  # noqa: BLE001 - a conversation that was paid for is never lost
         return (), "judge_error", f"grading broke: {type(error).__name__}: {error}"
     return verdicts, *conversation_outcome(transcript, verdicts)
-
-
-def _cost(
-    prices: PriceTable, transcript: Transcript, verdicts: tuple[Verdict, ...]
-) -> float | None:
-    """Sum assistant, simulator and judge in USD; ``None`` as soon as one is not known."""
-    costs = [*_spoken_costs(prices, transcript), *_judge_costs(prices, verdicts)]
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if len(known) == len(costs) else None
-
-
-def _spoken_costs(prices: PriceTable, transcript: Transcript) -> list[float | None]:
-    """Return what assistant and simulator cost."""
-    assistant = sum((turn.usage for turn in transcript.turns), Usage())
-    simulator = sum((turn.simulator_usage for turn in transcript.turns), transcript.end_usage)
-    return [
-        prices.realtime_cost(transcript.assistant_model, assistant),
-        prices.realtime_cost(transcript.simulator_model, simulator),
-    ]
-
-
-def _judge_costs(prices: PriceTable, verdicts: tuple[Verdict, ...]) -> list[float | None]:
-    return [_judge_cost(prices, verdict) for verdict in verdicts if verdict.model]
-
-
-def _judge_cost(prices: PriceTable, verdict: Verdict) -> float | None:
-    if verdict.cost_usd is not None:
-        return verdict.cost_usd
-    usage = EntryUsage(
-        prompt_tokens=verdict.usage.input_tokens,
-        completion_tokens=verdict.usage.output_tokens,
-        cached_tokens=verdict.usage.cached_tokens,
-    )
-    return prices.text_cost(verdict.model, usage)

@@ -397,15 +397,18 @@ async def test_books(run_simulation):
 @pytest.mark.simulation("sim_py.json")
 async def test_opens(assistant_session):
     assert assistant_session.id
+
+def test_asks(realtime_endpoints):
+    assert realtime_endpoints.assistant
 """
 
 
 def test_conversations_of_python_tests_are_recorded_too(suite: Suite) -> None:
     suite.simulation("sim_py", BOOKS, **MOCKED)
     suite.write("evals/test_py.py", PYTHON)
-    run(suite, "first", "--eval-record", "once").assert_outcomes(passed=3)
+    run(suite, "first", "--eval-record", "once").assert_outcomes(passed=4)
     result = run(suite, "second", *REPLAY)
-    result.assert_outcomes(passed=2, errors=1)
+    result.assert_outcomes(passed=2, skipped=1, failed=1)
     result.stdout.fnmatch_lines(["*--eval-replay opens no sessions, and this test opens one*"])
     assert cassette(suite, "test_books-sim_py").is_dir()
 

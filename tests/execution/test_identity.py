@@ -60,7 +60,9 @@ def test_a_name_that_is_no_folders_is_refused(tmp_path: Path, name: str) -> None
 
 
 def test_a_run_that_exists_is_never_written_over(tmp_path: Path) -> None:
-    (tmp_path / "results" / "friday").mkdir(parents=True)
+    folder = tmp_path / "results" / "friday"
+    folder.mkdir(parents=True)
+    (folder / "records.jsonl").write_text("{}\n")
     with pytest.raises(ConfigurationError, match="'friday' exists"):
         new_run(options(tmp_path, run_name="friday"))
 

@@ -37,7 +37,8 @@ class Suite:
     Attributes:
         mode: Arguments of every run.
         in_process: Runs pytest in this process; else in one of its own.
-        cache, random: Keep pytest's cache, and pytest-randomly.
+        cache, random, reruns: Keep pytest's cache, pytest-randomly, pytest-rerunfailures;
+            the last leaves a thread behind in every run that could have workers.
         ini: Lines of the ini, by name.
     """
 
@@ -47,6 +48,7 @@ class Suite:
     in_process: bool = True
     cache: bool = False
     random: bool = False
+    reruns: bool = False
     ini: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -92,6 +94,7 @@ class Suite:
         self.write("pytest.ini", INI.format(url=self.server.url) + lines)
         without = [] if self.cache else ["-p", "no:cacheprovider"]
         without += [] if self.random else ["-p", "no:randomly"]
+        without += [] if self.reruns else ["-p", "no:rerunfailures"]
         return [*without, *self.mode, *arguments]
 
     def run(self, *arguments: str) -> pytest.RunResult:

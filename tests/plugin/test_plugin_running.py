@@ -164,6 +164,7 @@ def test_plugins_that_are_missing_are_not_missed(suite: Suite, plugin: str) -> N
 
 
 def test_a_rerun_is_a_new_conversation_and_one_result(suite: Suite) -> None:
+    suite.reruns = True
     suite.simulation("sim_rerun", NO)
     suite.simulation("sim_b")
     suite.run("--reruns", "2")

@@ -281,7 +281,7 @@ PAYLOAD = (
     "\"'></style></script></template></svg><script>window.pwned = 1</script>"
     '<img src="x" onerror="window.pwned = 1"><a href="javascript:window.pwned=1">{{ 7 * 7 }}'
 )
-FIXED = {"kind", "outcome", "status", "ended_by", "started_at"}
+FIXED = {"kind", "outcome", "status", "ended_by", "replay", "started_at"}
 
 
 def poisoned(value: Any, key: str = "") -> Any:  # noqa: ANN401 - JSON

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
+from contextlib import ExitStack
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -311,11 +312,13 @@ class Runner:
         for lane in self._lanes.values():
             lane.cancel()
         self._lanes.clear()
-        if self.loop_thread.started:
-            for closer in self._closers:
-                self.loop_thread.portal.call(closer)
-            self.loop_thread.stop()
-        self._closers.clear()
+        closers, self._closers[:] = list(self._closers), []
+        with ExitStack() as stack:
+            # Last, and also when a client of a user's fixture cannot be closed.
+            stack.callback(self.loop_thread.stop)
+            if self.loop_thread.started:
+                for closer in closers:
+                    stack.callback(self.loop_thread.portal.call, closer)
         for recording in self._datasets.values():
             recording.put_in_order()
         self._datasets.clear()

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
             ...
 
         async def aclose(self) -> None:
-            """End the connection to the server."""
+            """End the connection to the server; may be missing."""
             ...
 
 
@@ -167,8 +167,10 @@ class Judge:
         return self.model if self._overrides else spec.model or self.model
 
     async def aclose(self) -> None:
-        """End the connection to the server."""
-        await self.client.aclose()
+        """End the connection to the server, where the client has one."""
+        close = getattr(self.client, "aclose", None)
+        if close is not None:
+            await close()
 
     async def ask(self, model: str, system: str, user: str) -> TextReply:
         """Return the reply, asked for with the schema where the server takes one.

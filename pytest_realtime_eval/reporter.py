@@ -321,7 +321,7 @@ class Reporter:
         width = min(terminalreporter._tw.fullwidth, 120)  # pytest tells its width nowhere else
         terminalreporter.section("evals")
         for line in [*self._closing_lines(width), *self._notes]:
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(line, **_markup(line))
         self._tell_github(terminalreporter)
 
     def _closing_lines(self, width: int) -> list[str]:
@@ -371,6 +371,13 @@ class Reporter:
         with contextlib.suppress(RealtimeEvalError):
             close_endpoints(self._identity)
         close_meeting_place(self._identity)
+
+
+def _markup(line: str) -> dict[str, bool]:
+    from pytest_realtime_eval.reports.terminal import colour
+
+    name = colour(line)
+    return {name: True} if name else {}
 
 
 #: Outcomes that leave an item's report without a failure.

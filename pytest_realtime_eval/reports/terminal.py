@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 #: Simulations that passed are left out of the table beyond this many rows.
 MAX_ROWS: Final = 40
 
+#: What a row ends with whose item did not pass: last words of `_WORDS`.
+_RED_ENDS: Final = frozenset({"FAILED", "ERROR", "INVALID"})
 _WORDS: Final[dict[Outcome, str]] = {
     "passed": "passed",
     "failed": "FAILED",
@@ -69,6 +71,14 @@ def closing_lines(
     )
     filled = [block for block in blocks if block]
     return [line for block in filled for line in (*block, "")][:-1]
+
+
+def colour(line: str) -> str:
+    """Return the colour of one of the closing lines, in pytest's words; empty for plain."""
+    words = line.removesuffix(" (resumed)").split()
+    if words and (words[-1] in _RED_ENDS or "MISSED" in words or words[0] == "ERROR:"):
+        return "red"
+    return "green" if words and words[-1] == "passed" else ""
 
 
 def simulation_table(records: Sequence[SimulationRecord], width: int = 80) -> list[str]:

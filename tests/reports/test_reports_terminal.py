@@ -129,3 +129,21 @@ def test_entries_alone_have_no_table_of_simulations(
     entries: list[EntryRecord], info: RunInfo
 ) -> None:
     assert closing(list(entries), info).startswith("dataset ")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("sim_a           1  1/1 pass               6/6     -  passed", "green"),
+        ("sim_a           1  0/1 pass               6/6     -  FAILED", "red"),
+        ("sim_a           1  -                        -     -  INFRA ERROR", "red"),
+        ("sim_a           1  0/1 pass               6/6     -  FAILED (resumed)", "red"),
+        ("infra_errors<=0      1  MISSED  default", "red"),
+        ("ERROR: the run's tables could not be written", "red"),
+        ("infra_errors<=0      0  met     default", ""),
+        ("1 passed, 1 failed in 4.0 s", ""),
+        ("", ""),
+    ],
+)
+def test_what_went_wrong_stands_out(line: str, expected: str) -> None:
+    assert terminal.colour(line) == expected

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -21,8 +23,10 @@ from pytest_realtime_eval.run_card.verify import verify
 from pytest_realtime_eval.schemas.results import SimulationRecord, parse_record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+#: Marks the processes of a run in their environment.
+MARK: Final = "REALTIME_EVAL_TEST_PROJECT"
 ROOT: Final = Path(__file__).parents[2]
 MATRIX: Final = Path(__file__).parent / "matrix.csv"
 
@@ -58,6 +62,7 @@ class Row:
         stage: The expected ``failure_stage``.
         turns: Turns that the record keeps, the one that broke included.
         exit: pytest's exit status.
+        slow: Whether only ``-m slow`` plays it.
         options: Further arguments of the run.
     """
 
@@ -68,14 +73,15 @@ class Row:
     stage: str
     turns: int
     exit: int
+    slow: bool
     options: tuple[str, ...]
 
     @classmethod
     def of(cls, cells: dict[str, str]) -> Row:
         """Return the row that the file's cells say."""
         numbers = {name: int(cells[name] or 0) for name in ("turns", "exit")}
-        options = tuple(cells["options"].split())
-        return cls(**(cells | numbers | {"options": options}))  # type: ignore[arg-type]  # by name
+        others = {"options": tuple(cells["options"].split()), "slow": bool(cells["slow"])}
+        return cls(**(cells | numbers | others))  # type: ignore[arg-type]  # by name
 
 
 def rows() -> list[Row]:
@@ -88,8 +94,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Hand a test that asks for ``row`` those of its group: the test's name without ``test_``."""
     if "row" in metafunc.fixturenames:
         group = metafunc.function.__name__.removeprefix("test_")
-        mine = [row for row in rows() if row.group == group]
-        metafunc.parametrize("row", mine, ids=[row.fault for row in mine])
+        mine = [
+            pytest.param(row, id=row.fault, marks=[pytest.mark.slow] if row.slow else [])
+            for row in rows()
+            if row.group == group
+        ]
+        metafunc.parametrize("row", mine)
+
+
+def eventually(holds: Callable[[], object], seconds: float) -> bool:
+    """Wait until something holds, at most that long; return whether it does."""
+    deadline = time.monotonic() + seconds
+    while not (held := holds()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return bool(held)
 
 
 @dataclass(frozen=True)
@@ -111,12 +129,13 @@ class FaultyServer:
         """Return how many handshakes a model has made."""
         return int(self.counts()["handshakes"].get(model, 0))
 
+    def open(self) -> int:
+        """Return how many sessions are open."""
+        return int(self.counts()["open"])
+
     def all_closed(self) -> bool:
         """Wait a moment for the last session to close."""
-        deadline = time.monotonic() + 5
-        while (left := self.counts()["open"]) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return not left
+        return eventually(lambda: not self.open(), 5)
 
 
 @pytest.fixture(scope="session")
@@ -182,14 +201,51 @@ class Project:
         self.prepare()
         return self.pytester.runpytest_subprocess(*arguments, timeout=timeout)
 
-    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401 - Popen's own
-        """Start pytest on the project; its output goes to the file ``output``."""
+    @contextlib.contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Start pytest on the project as a shell would: in a process group of its own.
+
+        Its output goes to the file ``output``; it is killed if a test leaves it running.
+        """
         self.prepare()
         command = [sys.executable, "-m", "pytest", *arguments]
-        with (self.root / "output").open("wb") as output:
-            return subprocess.Popen(  # noqa: S603 - pytest
-                command, cwd=self.root, stdout=output, stderr=subprocess.STDOUT, **options
-            )
+        environ = os.environ | {MARK: str(self.root)}
+        with (
+            (self.root / "output").open("wb") as output,
+            subprocess.Popen(  # noqa: S603 - pytest
+                command,
+                cwd=self.root,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=environ,
+                process_group=0,
+            ) as process,
+        ):
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def running(self) -> list[int]:
+        """Return the processes that the started pytest has left, whoever their parent is."""
+        mark = f"{MARK}={self.root}".encode()
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+        return found
+
+    def all_ended(self, seconds: float = 10) -> bool:
+        """Wait for the processes of the started pytest to end."""
+        return eventually(lambda: not self.running(), seconds)
+
+    def kept(self) -> list[str]:
+        """Return the simulations whose whole records are on disk by now."""
+        files = list(self.root.glob("results/*/records.jsonl"))
+        lines = files[0].read_text(encoding="utf-8").splitlines(keepends=True) if files else []
+        return [json.loads(line)["simulation_id"] for line in lines if line.endswith("\n")]
 
     @property
     def output(self) -> str:
@@ -340,3 +396,9 @@ def project(
     left = {t.name for t in set(threading.enumerate()) - before if t.is_alive()}
     assert {name for name in left if "run_server" not in name} == set()  # pytest-rerunfailures' own
     assert faulty_server.all_closed()
+
+
+@pytest.fixture(name="eventually", scope="session")
+def _eventually() -> Callable[[Callable[[], object], float], bool]:
+    """Wait until something holds."""
+    return eventually

@@ -184,6 +184,19 @@ async def delta(session: FaultySession, what: str) -> None:
     )
 
 
+async def echo(session: FaultySession, how: str) -> None:
+    """Repeat the client's credentials to it, as some servers do."""
+    request = session.websocket.request
+    sent = "" if request is None else request.headers.get("Authorization", "") + request.path
+    if how == "error":
+        told = {"type": "invalid_request_error", "code": "odd", "message": f"odd key {sent}"}
+        await session.websocket.send(encoded("error", error=told), text=True)
+    elif how == "close":
+        await session.websocket.close(1008, f"odd key {sent}"[:120])
+    else:
+        await session.websocket.send(f"no JSON, {sent}")
+
+
 ACTS: Final[Mapping[str, Callable[[FaultySession, str], Awaitable[None]]]] = {
     "close": close,
     "stall": stall,
@@ -192,6 +205,7 @@ ACTS: Final[Mapping[str, Callable[[FaultySession, str], Awaitable[None]]]] = {
     "binary": binary,
     "huge": huge,
     "delta": delta,
+    "echo": echo,
 }
 TEXTS: Final = {
     "html": "<html>busy</html>",
@@ -277,8 +291,9 @@ _OF_MODEL: Final = {
         {"tool_calls": [TOOL_CALL | {"arguments": "{not json"}]}, SCENARIO
     ),
     "calls": Scenario.from_json({"tool_calls": [TOOL_CALL]}, SCENARIO),
+    "long": Scenario.from_json({"assistant_ms": [300, 20000]}, SCENARIO),
     # Speaks at the pace of speech, so that there is time for what a test does to it.
-    "slow": Scenario.from_json({"real_time": True, "assistant_ms": [1500]}, SCENARIO),
+    "slow": Scenario.from_json({"real_time": True, "assistant_ms": [3000]}, SCENARIO),
 }
 
 
@@ -288,6 +303,7 @@ class FaultyServer(CannedServer):
     def __init__(self) -> None:
         super().__init__(SCENARIO, session_class=FaultySession)
         self.handshakes: Counter[str] = Counter()
+        self._sent = ""
         self.open = 0
 
     def scenario_of(self, model: str) -> Scenario:
@@ -303,6 +319,8 @@ class FaultyServer(CannedServer):
         act, _, how = model.partition("~")[0].partition("-")
         if act == "refuse":
             connection.transport.abort()
+        if (act, how) == ("handshake", "echo"):
+            return _refusal(401, "", f"odd key {dict(request.headers)} {request.path}")
         if act == "first429":
             return _refusal(429, "1") if self.handshakes[model] == 1 else None
         return _refusal(int(how), "1" if how == "429" else "") if act == "handshake" else None
@@ -314,10 +332,21 @@ class FaultyServer(CannedServer):
         finally:
             self.open -= 1
 
+    async def _completion(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._sent = request.headers.get("Authorization", "")
+        if request.path.endswith("/submit"):
+            return self._echoed(422)
+        return await super()._completion(request)
+
+    def _echoed(self, status: int) -> web.StreamResponse:
+        return web.json_response({"error": {"message": f"odd key {self._sent}"}}, status=status)
+
     async def chat(self, asked: Event) -> web.StreamResponse:
         act, _, how = str(asked.get("model", "")).partition("-")
         if act != "judge":
             return await super().chat(asked)
+        if how.startswith("echo"):
+            return self._echoed(int(how.removeprefix("echo")))
         if how.isdigit():
             return web.json_response({"error": {"message": f"fault {how}"}}, status=int(how))
         if how == "timeout":
@@ -337,8 +366,8 @@ JUDGEMENTS: Final = {
 }
 
 
-def _refusal(status: int, retry_after: str) -> Response:
-    body = json.dumps({"error": {"message": f"fault {status}"}}).encode()
+def _refusal(status: int, retry_after: str, message: str = "fault") -> Response:
+    body = json.dumps({"error": {"message": f"{message} {status}"}}).encode()
     headers = Headers({"Content-Length": str(len(body)), "Content-Type": "application/json"})
     if retry_after:
         headers["Retry-After"] = retry_after

@@ -7,8 +7,10 @@ the layers between.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pytest_realtime_eval.exceptions import ConfigurationError
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     import pytest
 
 AUDIO_FORMATS: Final = ("pcm16", "g711_ulaw", "g711_alaw")
+#: User and password of a URL, and its query: not for messages.
+_CREDENTIALS: Final = re.compile(r"(?<=://).*@|\?.*", re.DOTALL)
 ENDPOINT_NAMES: Final = ("auto", "embedded", "openai")
 
 
@@ -80,9 +84,17 @@ _audio_format: Final = _one_of(*AUDIO_FORMATS)
 
 
 def _endpoint(text: str) -> str:
-    if text not in ENDPOINT_NAMES and not text.startswith(("ws://", "wss://")):
+    if text not in ENDPOINT_NAMES and not _is_websocket(text):
         raise ValueError(f"must be {', '.join(ENDPOINT_NAMES)}, or a ws:// or wss:// URL")
     return text
+
+
+def _is_websocket(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -306,8 +318,9 @@ class Options:
 
     rootdir: Path
     paths: tuple[Path, ...] = ()
-    command_line: Mapping[str, Any] = field(default_factory=dict)
-    ini: Mapping[str, Any] = field(default_factory=dict)
+    # Out of `repr`, which tracebacks show: URLs among them may hold credentials.
+    command_line: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    ini: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def get(self, key: str, *between: object) -> Any:  # noqa: ANN401 - each setting its own type
         """Return the first layer's value that is not ``None``.
@@ -423,4 +436,5 @@ def _convert(option: Option, given: str | list[str], place: str) -> Any:  # noqa
         reason = str(error)
         if reason.startswith(("invalid literal", "could not convert")):
             reason = "must be a number"
-        raise ConfigurationError(f"{place}: {given!r} {reason}") from error
+        shown = _CREDENTIALS.sub("***", given) if isinstance(given, str) else given
+        raise ConfigurationError(f"{place}: {shown!r} {reason}") from error

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from pytest_realtime_eval.environment import environment
 from pytest_realtime_eval.exceptions import (
     BudgetReached,
     ConfigurationError,
@@ -65,7 +66,7 @@ class Reporter:
             return None
         from pytest_realtime_eval.endpoints import describe
 
-        return [*describe(self._options, os.environ), f"evals: results in {self._shown()}"]
+        return [*describe(self._options, environment()), f"evals: results in {self._shown()}"]
 
     def _has_eval_folder(self) -> bool:
         return any(folder.is_dir() for folder in self._options.paths)
@@ -206,7 +207,7 @@ class Reporter:
         from pytest_realtime_eval.reports.stored import store
         from pytest_realtime_eval.settings import stored_run
 
-        store(stored_run(self._options, self._identity, elapsed, os.environ), self._folder)
+        store(stored_run(self._options, self._identity, elapsed, environment()), self._folder)
 
     def _assemble_or_note(self) -> Assembly | None:
         """Assemble the run's folder; whatever goes wrong, the records are on disk before."""
@@ -227,7 +228,7 @@ class Reporter:
         self._remember_durations(records)
         elapsed = time.perf_counter() - self._started
         self._store(elapsed)
-        info = run_info(self._options, self._identity, elapsed, os.environ)
+        info = run_info(self._options, self._identity, elapsed, environment())
         settings = assembly_settings(
             self._config.hook, self._options, self._identity, elapsed, os.environ
         )
@@ -254,7 +255,7 @@ class Reporter:
 
         cards = [path for path in self._assembly.cards if path.stem != "simulations"]
         url = self._options.get("leaderboard_url") or DEFAULT_URL
-        submitted = submit_all(cards, url, token_from(os.environ))
+        submitted = submit_all(cards, url, token_from(environment()))
         self._notes += submitted.lines
         return submitted.all_taken
 

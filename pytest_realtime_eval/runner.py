@@ -6,13 +6,13 @@ One `Runner` lives in every process that runs items: pytest's own, or each xdist
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from contextlib import ExitStack
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from pytest_realtime_eval.environment import environment
 from pytest_realtime_eval.execution.portal import LoopThread
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Runner:
         """
         from pytest_realtime_eval.endpoints import open_endpoints
 
-        open_ = partial(open_endpoints, self.options, self.identity, os.environ)
+        open_ = partial(open_endpoints, self.options, self.identity, environment())
         if not self.cassettes.is_used:
             return open_()
         from pytest_realtime_eval.execution.cassettes import DeferredEndpoints, no_endpoints
@@ -174,7 +174,7 @@ class Runner:
 
         if self.cassettes.replay:
             return None  # Each recording has the judge that it was made with.
-        judge = configured_judge(self.options, os.environ, self._gate)
+        judge = configured_judge(self.options, environment(), self._gate)
         if judge is not None:
             self._closers.append(judge.aclose)
         return judge
@@ -184,7 +184,7 @@ class Runner:
         from pytest_realtime_eval.settings import build_translator
 
         translator = build_translator(
-            self.options, self.identity, self._hook, os.environ, self._gate
+            self.options, self.identity, self._hook, environment(), self._gate
         )
         self._closers.append(translator.aclose)
         return translator
@@ -236,9 +236,9 @@ class Runner:
         from pytest_realtime_eval.endpoints import endpoint_name, judge_name
         from pytest_realtime_eval.execution.content_key import simulation_key
 
-        model = judge_name(self.options, os.environ)
+        model = judge_name(self.options, environment())
         judge = {"model": model, "url": self.options.get("judge_base_url")} if model else None
-        endpoint = endpoint_name(self.options, os.environ)
+        endpoint = endpoint_name(self.options, environment())
         return simulation_key(setup, judge, endpoint)
 
     def entry_key(self, dataset: Dataset, entry: Entry) -> str:
@@ -268,7 +268,7 @@ class Runner:
         from pytest_realtime_eval.settings import entry_thresholds, system_prompt, text_model
 
         thresholds = [str(threshold) for threshold in entry_thresholds(self.options)]
-        return text_model(self.options, os.environ), system_prompt(self.options), thresholds
+        return text_model(self.options, environment()), system_prompt(self.options), thresholds
 
     @cached_property
     def _lag(self) -> LagMonitor:

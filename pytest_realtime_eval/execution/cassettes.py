@@ -95,7 +95,9 @@ class CassetteMode:
 def cassette_mode(options: Options) -> CassetteMode:
     """Return what the options ask for; replaying comes before recording."""
     record: Record = "none" if options.replays else options.get("record")
-    return CassetteMode(record, options.replays, options.get("replay_pace"), options.get("judge_model"))
+    return CassetteMode(
+        record, options.replays, options.get("replay_pace"), options.get("judge_model")
+    )
 
 
 class Take:

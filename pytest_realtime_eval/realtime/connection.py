@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import time
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 from urllib.parse import urlsplit
@@ -87,14 +88,14 @@ class WebsocketConnection:
         try:
             await self._websocket.send(line, text=True)
         except ConnectionClosed as error:
-            raise self._closed(error) from error
+            raise self._closed(error) from None  # it repeats what the server said
 
     async def recv(self) -> str:
         """Return the next event's text."""
         try:
             message = await self._websocket.recv()
         except ConnectionClosed as error:
-            raise self._closed(error) from error
+            raise self._closed(error) from None  # it repeats what the server said
         if isinstance(message, str):
             return message
         raise ProtocolError(f"the server sent a binary message of {len(message)} bytes")
@@ -144,10 +145,19 @@ async def connect_websocket(endpoint: Endpoint, timeout: float) -> Connection:  
             # connections alive, and their answers are not waited for.
             ping_timeout=None,
             proxy=_proxy(endpoint.url),
+            logger=_logger(),
         )
     except (OSError, TimeoutError, WebSocketException, ValueError) as error:
         raise _not_opened(endpoint, error, timeout) from None
     return WebsocketConnection(websocket, endpoint)
+
+
+def _logger() -> logging.Logger:
+    """Return a logger that leaves out what the library says of headers, at level DEBUG."""
+    logger = logging.getLogger("pytest_realtime_eval.websockets")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    return logger
 
 
 def _proxy(url: str) -> Literal[True] | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping  # noqa: TC003 - dataclass fields are inspected at run time
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from pytest_realtime_eval.exceptions import ConfigurationError
 
@@ -63,14 +65,18 @@ class Endpoint:
 
     def redact(self, text: str) -> str:
         """Replace this endpoint's credentials in a server's text."""
-        for secret in self._secrets():
+        for secret in self._secrets:
             text = text.replace(secret, "***")
         return text
 
+    @cached_property
     def _secrets(self) -> list[str]:
         """Return what must not be shown, longest first."""
         parts = urlsplit(self.url)
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        basic = base64.b64encode(f"{user}:{password}".encode()).decode()
         values = [*self.headers.values(), parts.username or "", parts.password or ""]
+        values += [user, password, basic] if user or password else []
         values += [value for key, value in parse_qsl(parts.query) if key not in _PUBLIC_KEYS]
         words = {word for value in values for word in (value, *value.split())}
         return sorted((w for w in words if len(w) >= _SHORTEST_SECRET), key=len, reverse=True)
@@ -138,6 +144,8 @@ def _realtime_url(base: str) -> str:
 
 
 def _headers(url: str, environ: Mapping[str, str]) -> dict[str, str]:
+    if urlsplit(url).username:
+        return {}  # the URL's own credentials are sent; two kinds would contradict
     azure_key = environ.get("AZURE_OPENAI_API_KEY", "").strip()
     key = environ.get("OPENAI_API_KEY", "").strip()
     if _is_azure(url) or not key:

@@ -399,12 +399,20 @@ class Session:
             at = time.perf_counter()
             event = parse_event(raw)
             if log is not None:
-                log.event(event, at, raw)
+                self._log_received(log, event, raw, at)
             for found in protocol.receive(event, at):
                 self._take(found, at)
             # Queued events come without waiting: a burst of deltas would make other
             # conversations' chunks late (p99 at 128 at once: 17 ms, with this 5).
             await asyncio.sleep(0)
+
+    def _log_received(self, log: EventSource, event: events.Event, raw: str, at: float) -> None:
+        """Log an event as it came, but for credentials that a server repeats in its words."""
+        if not event["type"].endswith(".delta"):
+            shown = self._endpoint.redact(raw)
+            if shown != raw:
+                event, raw = parse_event(shown), shown
+        log.event(event, at, raw)
 
     def _take(self, found: ProtocolEvent, at: float) -> None:
         self._progress_at = at
@@ -417,7 +425,9 @@ class Session:
         """Pass on why nothing more will be received: whoever waits must not wait on."""
         if task.cancelled():
             return
-        self._failure = task.exception()
+        failure = task.exception()
+        # Frames of the receiver hold what the server sent, which may repeat credentials.
+        self._failure = failure.with_traceback(None) if failure is not None else None
         self._wake(None)
 
     def _wake(self, answer: ProtocolEvent | None) -> None:

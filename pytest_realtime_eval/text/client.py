@@ -8,6 +8,7 @@ spoken: OpenAI's Responses API, and chat completions, which everybody else offer
 from __future__ import annotations
 
 import asyncio
+import base64
 import email.utils
 import json
 import os
@@ -15,7 +16,7 @@ import re
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import tenacity
@@ -59,6 +60,8 @@ _TOO_MANY_REQUESTS: Final = 429
 #: Keys as providers echo them in messages, whole or with stars in the middle.
 _KEY: Final = re.compile(r"\b(sk|pk|rk|key)-[\w*.\-]{6,}|Bearer\s+\S+", re.IGNORECASE)
 
+#: Shorter ones occur in any text.
+_SHORTEST_SECRET: Final = 8
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 
 
@@ -127,7 +130,7 @@ class Dialect(Protocol):
 class ChatCompletions:
     """``POST <base_url>/chat/completions``, as OpenAI-compatible servers have it."""
 
-    base_url: str
+    base_url: str = field(repr=False)
     api_key: str = field(default="", repr=False)
     path: str = field(default="/chat/completions", init=False)
 
@@ -179,7 +182,7 @@ class ChatCompletions:
 class Responses:
     """``POST <base_url>/responses``, OpenAI's own API."""
 
-    base_url: str
+    base_url: str = field(repr=False)
     api_key: str = field(default="", repr=False)
     path: str = field(default="/responses", init=False)
 
@@ -310,6 +313,7 @@ class TextClient:
         self._retries: Final = retries or Retries()
         self._gate: Final = gate
         self._sleep: Final = sleep
+        self._secrets: Final = _secrets(dialect)
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -372,7 +376,7 @@ class TextClient:
         except TimeoutError as error:
             message = f"{self.host} did not answer within {self._timeout_s:g} s"
             raise InfraError(message, failure_stage="response_timeout") from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             message = self._clean(f"{self.host} cannot be reached: {error or type(error).__name__}")
             raise InfraError(message) from None
         if status != 200:
@@ -386,7 +390,8 @@ class TextClient:
             raise RuntimeError(f"the client of {self.host} is closed")
         if self._session is None:
             headers = {"Content-Type": "application/json"}
-            if self.dialect.api_key:
+            # Credentials in the URL are this server's own, and two kinds would contradict.
+            if self.dialect.api_key and not urlsplit(self._url).username:
                 headers["Authorization"] = f"Bearer {self.dialect.api_key}"
             proxied = any(os.environ.get(n) or os.environ.get(n.upper()) for n in _PROXIES)
             self._session = aiohttp.ClientSession(
@@ -435,8 +440,8 @@ class TextClient:
 
     def _clean(self, text: str) -> str:
         """Take credentials out of a text that comes from elsewhere."""
-        if self.dialect.api_key:
-            text = text.replace(self.dialect.api_key, "[key]")
+        for secret in self._secrets:
+            text = text.replace(secret, "[key]")
         return _KEY.sub("[key]", text)
 
     async def aclose(self) -> None:
@@ -445,6 +450,15 @@ class TextClient:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+
+def _secrets(dialect: Dialect) -> tuple[str, ...]:
+    """Return the credentials that a server could repeat, in each of their forms."""
+    parts = urlsplit(dialect.base_url)
+    user, password = parts.username or "", parts.password or ""
+    basic = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+    known = (dialect.api_key, basic, password, unquote(password), user, unquote(user))
+    return tuple(secret for secret in known if len(secret) >= _SHORTEST_SECRET)
 
 
 def _error_in(content: bytes, limit: int = 300) -> str:

@@ -205,17 +205,21 @@ def _same(expected: object, actual: object) -> bool:
 def _side_by_side(want: Call | None, got: Call | None, width: int) -> Iterator[str]:
     name = (want or got or {})["name"]
     wanted, given = _arguments(want), _arguments(got)
-    rows = [_argument_row(key, wanted, given) for key in dict.fromkeys([*wanted, *given])]
+    keys = list(dict.fromkeys([*wanted, *given]))
+    rows = [_argument_row(key, wanted, given) for key in keys]
     note = " (never called)" if got is None else " (not expected)" if want is None else ""
-    columns = [Column("", least=1), Column(name + note), Column("expected"), Column("actual")]
-    for line in table(columns, rows, width - 2):
-        yield f"  {line}"
+    columns = [Column(name + note), Column("expected"), Column("actual")]
+    marks = [" ", *(" " if _is_right(key, wanted, given) else ">" for key in keys)]
+    for mark, line in zip(marks, table(columns, rows, width - 5), strict=True):
+        yield f"  {mark}  {line}"
+
+
+def _is_right(key: str, wanted: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    return key not in wanted or (key in given and _same(wanted[key], given[key]))
 
 
 def _argument_row(key: str, wanted: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    right = key not in wanted or (key in given and _same(wanted[key], given[key]))
     return [
-        " " if right else ">",
         key,
         json_text(wanted[key]) if key in wanted else "(any)",
         json_text(given[key]) if key in given else "(missing)",

@@ -148,3 +148,13 @@ def test_no_module_of_the_reports_imports_pytest() -> None:
     source = Path(story.__code__.co_filename).parent
     for path in source.glob("*.py"):
         assert "import pytest\n" not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_calls_that_are_right_and_wrong_stand_in_the_same_columns(
+    failed: SimulationRecord,
+) -> None:
+    calls = [{"name": "move", "arguments": {"to": to}} for to in ("a", "b")]
+    wrong = [calls[0], {"name": "move", "arguments": {"to": "c"}}]
+    headings = re.findall(r"^ +move +expected +actual$", compared(failed, calls, wrong), re.M)
+    assert len(headings) == 2
+    assert len(set(headings)) == 1

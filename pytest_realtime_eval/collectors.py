@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -66,7 +67,11 @@ class EvalCollection:
             from pytest_realtime_eval.schemas.dataset import may_be_dataset
             from pytest_realtime_eval.schemas.document import read_bytes
 
-            if may_be_dataset(read_bytes(path)):
+            # One that cannot be read is reported where it is collected.
+            with contextlib.suppress(FileError):
+                if not may_be_dataset(read_bytes(path)):
+                    return None
+            if path.is_file():
                 return DatasetFile.from_parent(parent, path=path)
         return None
 

@@ -310,7 +310,8 @@ class Options:
     """All settings of a run; the same in every process of it.
 
     Attributes:
-        rootdir: pytest's rootdir; relative paths of settings start there.
+        rootdir: pytest's rootdir; relative paths in the ini start there.
+        folder: Where pytest was started; relative paths on the command line start there.
         paths: The folders of ini ``eval_paths``, absolute.
         command_line: Converted values that were named on the command line.
         ini: Converted values that stand in the ini.
@@ -321,6 +322,7 @@ class Options:
     # Out of `repr`, which tracebacks show: URLs among them may hold credentials.
     command_line: Mapping[str, Any] = field(default_factory=dict, repr=False)
     ini: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    folder: Path | None = None
 
     def get(self, key: str, *between: object) -> Any:  # noqa: ANN401 - each setting its own type
         """Return the first layer's value that is not ``None``.
@@ -334,6 +336,8 @@ class Options:
 
     def path(self, key: str) -> Path | None:
         """Return a setting that names a file, absolute; ``None`` when it is not set."""
+        if (named := self.command_line.get(key)) is not None:
+            return (self.folder or self.rootdir) / str(named)
         value = self.get(key)
         return None if value is None else self.rootdir / value
 
@@ -380,7 +384,7 @@ def read_options(config: pytest.Config) -> Options:
         if written:
             ini[option.key] = _convert(option, written, f"ini setting {_ini_name(option)}")
     paths = tuple(config.rootpath / path for path in config.getini("eval_paths"))
-    return Options(config.rootpath, paths, command_line, ini)
+    return Options(config.rootpath, paths, command_line, ini, config.invocation_params.dir)
 
 
 def check_cassette_options(options: Options) -> None:

@@ -85,8 +85,16 @@ def _start(config: pytest.Config, options: Options) -> None:
         config.stash[WATCH_KEY] = _watch_of_worker(worker_input)
     check_cassette_options(options)
     ahead = not (config.getoption("usepdb") or config.getoption("trace"))
+    _add_index(config, options)
     config.stash[COLLECTION_KEY] = EvalCollection(options, _named_files(config))
     config.stash[RUNNER_KEY] = Runner(options, identity, config.hook, ahead=ahead)
+
+
+def _add_index(config: pytest.Config, options: Options) -> None:
+    """Collect an index that ``--eval-data-csv`` names, wherever its simulations stand."""
+    index = options.path("data_csv")
+    if "data_csv" in options.command_line and str(index) not in config.args:
+        config.args.append(str(index))
 
 
 def _display(config: pytest.Config, identity: RunIdentity) -> ProgressDisplay | None:

@@ -155,7 +155,8 @@ class _Files:
     def option(self, options: Options, key: str, layer: str) -> Path | None:
         """Return the file that an option names in one of its layers, if it does."""
         named = getattr(options, layer).get(key)
-        return None if named is None else self._remember(self._rootdir / named)
+        base = options.folder if layer == "command_line" else None
+        return None if named is None else self._remember((base or options.rootdir) / named)
 
     def find(self, name: str, place: str) -> Path:
         """Return the file ``name``: beside the simulation, under the rootdir, its ``evals/``."""

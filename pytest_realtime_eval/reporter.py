@@ -12,6 +12,7 @@ import json
 import os
 import re
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -224,7 +225,7 @@ class Reporter:
         from pytest_realtime_eval.reports.assemble import assemble
         from pytest_realtime_eval.settings import assembly_settings, run_info
 
-        records = self._parsed()
+        records = self._parsed
         self._remember_durations(records)
         elapsed = time.perf_counter() - self._started
         self._store(elapsed)
@@ -234,6 +235,7 @@ class Reporter:
         )
         return assemble(records, info, settings)
 
+    @cached_property
     def _parsed(self) -> list[AnyRecord]:
         from pytest_realtime_eval.schemas.results import parse_record
 
@@ -332,7 +334,7 @@ class Reporter:
 
         found = self._assembly
         lines = closing_lines(
-            self._parsed(), found.summary, found.info, width=width, report=found.report
+            self._parsed, found.summary, found.info, width=width, report=found.report
         )
         if found.comparison:
             from pytest_realtime_eval.compare.show import short_lines
@@ -346,7 +348,7 @@ class Reporter:
             return
         from pytest_realtime_eval.reports.github import job_summary, workflow_commands
 
-        records = self._parsed()
+        records = self._parsed
         for line in workflow_commands(records, self._options.rootdir):
             terminalreporter.write_line(line)
         if path := os.environ.get("GITHUB_STEP_SUMMARY"):

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 SEED: Final = 12345
 RESAMPLES: Final = 1000
 CONFIDENCE: Final = 0.95
-#: Draws handled at once; bounds the memory at some tens of MB whatever the dataset's size.
-_BLOCK_DRAWS: Final = 2_000_000
+#: Draws handled at once; bounds the memory at about 15 MB whatever the dataset's size.
+_BLOCK_DRAWS: Final = 250_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ class EventLog:
 
     def _written(self, _done: asyncio.Future[None]) -> None:
         self._writing = None
-        # Only then: a thread for each line that came meanwhile took 13 % of the loop's CPU.
+        # Only then: handing each line that came meanwhile to a thread cost more than writing it.
         if self._due:
             self._due = False
             self._flush()

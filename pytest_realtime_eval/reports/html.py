@@ -195,7 +195,7 @@ class Dataset:
         named = {"difficulty": "by_difficulty", "provenance": "by_provenance"}
         return [(name, self.scores[key]) for name, key in named.items() if self.scores.get(key)]
 
-    @property
+    @cached_property
     def own_scores(self) -> list[str]:
         """The names of the scores that the entries have beside the fixed ones."""
         names = (name for entry in self.entries for name in entry.scores)

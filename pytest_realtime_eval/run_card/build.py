@@ -234,7 +234,7 @@ def _entry_row(entry: Entry, record: EntryRecord, chrf: ChrF) -> dict[str, Any]:
         **row,
         "predicted": hypothesis,
         "exact_match": exact_match(hypothesis, entry.reference),
-        "entry_chrf": rounded(chrf.entry_score(hypothesis, entry.reference)),
+        "entry_chrf": rounded(_entry_chrf(hypothesis, entry, record, chrf)),
         "fst_accepted": record.fst_accepted,
         "fst_analysis": [analysis for found in analyses for analysis in found],
         "difficulty": entry.written_difficulty,
@@ -244,6 +244,13 @@ def _entry_row(entry: Entry, record: EntryRecord, chrf: ChrF) -> dict[str, Any]:
         "cost_usd": record.cost_usd,
         "scores": record.scores,
     }
+
+
+def _entry_chrf(hypothesis: str, entry: Entry, record: EntryRecord, chrf: ChrF) -> float:
+    """Return the score that the entry was given when it ran, if it was scored then."""
+    if hypothesis and hypothesis == record.predicted and "entry_chrf" in record.scores:
+        return record.entry_chrf
+    return chrf.entry_score(hypothesis, entry.reference)
 
 
 def _error(record: ItemRecord) -> str | None:

@@ -157,7 +157,8 @@ def _unknown(threshold: Threshold, summary: Mapping[str, Any], of: str) -> str:
     numbers = int | float | None
     names = [name for name, value in summary.items() if isinstance(value, numbers)]
     near = difflib.get_close_matches(threshold.name, names, n=_NAMES_SHOWN, cutoff=0.5)
-    near = near or [name for name in names if threshold.name in name][:_NAMES_SHOWN]
+    longer = sorted((name for name in names if threshold.name in name), key=len)
+    near = near or longer[:_NAMES_SHOWN]
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     place = f" ({threshold.place})" if threshold.place else ""
     return f"the threshold {threshold}{place} names nothing in {of}{hint}"

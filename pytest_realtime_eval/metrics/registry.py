@@ -66,9 +66,20 @@ class MetricRegistry:
         """Return the score of one entry by each metric, under its entry name.
 
         What is no finite number is ``None``: an entry can be too short for a metric.
+
+        Raises:
+            ConfigurationError: A metric raised something.
         """
-        scores = {entry_name(metric): metric.entry_score(hypothesis, reference) for metric in self}
+        scores = {entry_name(metric): _score(metric, hypothesis, reference) for metric in self}
         return {name: score if math.isfinite(score) else None for name, score in scores.items()}
+
+
+def _score(metric: Metric, hypothesis: str, reference: str) -> float:
+    try:
+        return metric.entry_score(hypothesis, reference)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise ConfigurationError(f"the metric {metric.name!r} failed: {what}") from error
 
 
 def _check(metric: object) -> None:

@@ -96,8 +96,6 @@ def endpoint_name(options: Options, environ: Mapping[str, str]) -> str:
     """Return the endpoint's name for reports, a URL without credentials; empty without one."""
     if options.replays:
         return "cassette"
-    if options.get("replay"):
-        return "cassette"
     try:
         return _shown(choose_endpoint(options, environ))
     except ConfigurationError:

@@ -171,6 +171,7 @@ def _verdict(threshold: Threshold, measured: dict[str, Any]) -> Verdict:
         status="pass" if result.met else "fail",
         rationale=str(result),
         criteria=str(threshold),
+        expected=threshold.limit,
         actual=result.value,
     )
     if measured["replay"] == "fast" and is_timing(threshold):

@@ -22,7 +22,7 @@ from urllib.parse import quote
 from pytest_realtime_eval.reports import text
 from pytest_realtime_eval.reports.diff import Piece, character_diff
 from pytest_realtime_eval.reports.files import write_text
-from pytest_realtime_eval.reports.plots import LATENCIES, charts, interval
+from pytest_realtime_eval.reports.plots import LATENCIES, charts, interval, own_metrics
 from pytest_realtime_eval.reports.story import failed_turns
 from pytest_realtime_eval.reports.summary import outcome_counts
 from pytest_realtime_eval.reports.table import grader_ids, item_failure, results_frame
@@ -381,6 +381,7 @@ def template(name: str) -> jinja2.Template:
         "json_lines": _json_lines,
         "link": _link,
         "interval": interval,
+        "own_metrics": own_metrics,
     }
     return environment.get_template(name)
 

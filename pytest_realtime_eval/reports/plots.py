@@ -556,6 +556,22 @@ def interval(scores: Mapping[str, Any], name: str = "chrf_plus_plus") -> tuple[f
     return None
 
 
+#: Scores that every dataset has.
+_STANDARD: Final = frozenset(
+    {
+        *("total", "exact_matches", "exact_match_rate", "fst_accepted", "fst_acceptance_rate"),
+        *("chrf_plus_plus", "bleu", "errors"),
+        *("avg_latency_seconds", "median_latency_seconds", "p95_latency_seconds"),
+    }
+)
+
+
+def own_metrics(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Return the scores of users' own metrics."""
+    numbers = ((name, value) for name, value in scores.items() if isinstance(value, int | float))
+    return {name: value for name, value in numbers if name not in _STANDARD}
+
+
 def _draw_scores(figure: Figure, bars: Sequence[tuple[str, float, Any]]) -> None:
     axes = _axes(figure, "chrF++ by dataset, difficulty and provenance")
     for row, (label, value, bounds) in enumerate(bars):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_realtime_eval.reports.plots import interval
+from pytest_realtime_eval.reports.plots import interval, own_metrics
 from pytest_realtime_eval.reports.text import (
     UNKNOWN,
     Column,
@@ -160,20 +160,26 @@ def dataset_table(
     by_dataset: dict[str, list[EntryRecord]] = defaultdict(list)
     for entry in entries:
         by_dataset[entry.dataset_id].append(entry)
+    own = list(dict.fromkeys(name for found in scores.values() for name in own_metrics(found)))
     columns = [
         Column("dataset", least=12),
         Column("entries", right=True),
         Column("chrF++ [95 % interval]", right=True),
         Column("exact", right=True),
         Column("FST", right=True),
+        *(Column(name, right=True) for name in own),
         Column("cost", right=True),
         Column("errors", right=True),
     ]
-    rows = [_dataset_row(name, found, scores.get(name, {})) for name, found in by_dataset.items()]
+    rows = [
+        _dataset_row(name, found, scores.get(name, {}), own) for name, found in by_dataset.items()
+    ]
     return table(columns, rows, width)
 
 
-def _dataset_row(name: str, entries: Sequence[EntryRecord], scores: Mapping[str, Any]) -> list[str]:
+def _dataset_row(
+    name: str, entries: Sequence[EntryRecord], scores: Mapping[str, Any], own: Sequence[str]
+) -> list[str]:
     bounds = interval(scores)
     costs = [entry.cost_usd for entry in entries if entry.cost_usd is not None]
     return [
@@ -183,6 +189,7 @@ def _dataset_row(name: str, entries: Sequence[EntryRecord], scores: Mapping[str,
         + (f" [{bounds[0]:.1f}-{bounds[1]:.1f}]" if bounds else ""),
         percent(scores.get("exact_match_rate")),
         percent(scores.get("fst_acceptance_rate")),
+        *(f"{value:.4g}" if (value := scores.get(each)) is not None else UNKNOWN for each in own),
         dollars(sum(costs) if len(costs) == len(entries) else None),
         str(sum(entry.outcome in {"infra_error", "judge_error"} for entry in entries)),
     ]

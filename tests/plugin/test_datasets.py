@@ -383,6 +383,7 @@ def test_a_users_metric_lands_in_table_thresholds_and_card(
     suite.write("conftest.py", METRIC)
     result = suite.run("--eval-threshold=length_ratio>=9")
     assert result.ret == 1
+    result.stdout.fnmatch_lines(["dataset * length_ratio *", "greetings * 1.062 *"])
     result.stdout.fnmatch_lines(["length_ratio>=9 *MISSED *command line"])
     with (suite.folder / "results.csv").open(encoding="utf-8", newline="") as file:
         assert next(csv.DictReader(file))["score_length_ratio"] == "2.0"

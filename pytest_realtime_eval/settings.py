@@ -48,9 +48,13 @@ def metrics_of(hook: MetricsHook) -> MetricRegistry:
 
 
 def text_model(options: Options, environ: Mapping[str, str]) -> str:
-    """Return the model that translates: the named one, else OpenAI's, else the embedded."""
-    if named := options.get("model"):
-        return str(named)
+    """Return the model that translates: the named one, else OpenAI's, else the embedded.
+
+    ``--eval-model gpt-realtime`` is about simulations: such models answer no text requests.
+    """
+    named: str | None = options.get("model")
+    if named and ("/" in named or ":" in named or "realtime" not in named):
+        return named
     has_key = environ.get("OPENROUTER_API_KEY") or environ.get("OPENAI_API_KEY")
     if options.get("endpoint") == "embedded" or not (has_key or options.get("base_url")):
         return "embedded"

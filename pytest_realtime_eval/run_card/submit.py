@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -200,7 +201,7 @@ def submit_all(paths: Iterable[Path], url: str, token: str | None) -> Submitted:
             receipt = asyncio.run(submit(read_json(path), url, token))
         except RealtimeEvalError as error:
             all_taken = False
-            again = f"realtime-eval submit {path} --leaderboard-url {url}"
+            again = shlex.join(["realtime-eval", "submit", str(path), "--leaderboard-url", url])
             lines.append(f"NOT SUBMITTED {path}: {error}\n  submit it later with: {again}")
         else:
             said = f": {receipt.text}" if receipt.text else ""

@@ -151,6 +151,7 @@ def test_a_refused_card_stays_with_the_command_that_posts_it(
 ) -> None:
     greetings.dataset("known", ("hello", "hola"))
     registered(greetings, leaderboard, "known")
+    greetings.ini["eval_results_dir"] = "my results"
     result = greetings.run("--eval-submit")
     result.assert_outcomes(passed=5)
     assert result.ret == 1
@@ -167,7 +168,7 @@ def test_a_refused_card_stays_with_the_command_that_posts_it(
     registered(greetings, leaderboard)
     assert main(arguments) == 0
     assert "taken by" in capsys.readouterr().out
-    assert leaderboard.taken[-1] == greetings.card("greetings")
+    assert leaderboard.taken[-1] == json.loads(Path(arguments[1]).read_text(encoding="utf-8"))
 
 
 def test_a_broken_card_is_not_posted(

@@ -104,6 +104,14 @@ def test_a_prompt_of_a_file_is_sent_and_is_in_the_card(suite: Suite, chat: ChatS
     assert suite.card("greetings")["system_prompt_used"] == sent.pop()
 
 
+def test_a_realtime_model_translates_nothing(suite: Suite, chat: ChatServer) -> None:
+    suite.dataset("greetings", *GREETINGS)
+    suite.simulation("sim_a", assistant={"system_prompt": "{}"})
+    suite.run("--eval-model=gpt-realtime-mini")
+    assert {request["body"]["model"] for request in chat.requests} == {"openai/gpt-4o"}
+    assert suite.card("simulations")["model_slug"] == "gpt-realtime-mini"
+
+
 def test_what_a_run_of_a_dataset_leaves(suite: Suite, chat: ChatServer) -> None:
     suite.dataset("greetings", *GREETINGS)
     chat.answers = {"hello": ["hola"], "thanks": [400]}

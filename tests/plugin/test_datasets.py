@@ -177,11 +177,12 @@ def test_a_silent_server_is_asked_again_and_then_given_up(suite: Suite, chat: Ch
 
 
 def test_a_wrong_key_stops_the_run_with_one_message(suite: Suite, chat: ChatServer) -> None:
-    suite.dataset("greetings", *GREETINGS * 4)
+    suite.dataset("greetings", *GREETINGS * 20)
     chat.answers = {source: [401] for source, _ in GREETINGS}
+    chat.delay_s = 0.1
     result = suite.run("--eval-batch-size=2")
     assert result.ret not in (0, 5)
-    assert len(chat.requests) < 12
+    assert len(chat.requests) < 60
     result.stdout.fnmatch_lines(["*401*"])
 
 
@@ -190,7 +191,7 @@ def test_batch_size_is_how_many_entries_are_in_flight(
     suite: Suite, chat: ChatServer, size: int
 ) -> None:
     suite.dataset("greetings", *GREETINGS * 3)
-    chat.delay_s = 0.03
+    chat.delay_s = 0.1
     suite.run(f"--eval-batch-size={size}").assert_outcomes(passed=9)
     assert chat.most_in_flight == size
     assert suite.card("greetings")["config"]["batch_size"] == size

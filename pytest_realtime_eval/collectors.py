@@ -105,7 +105,11 @@ class EvalCollection:
     @cached_property
     def _rows(self) -> dict[Path, IndexRow]:
         """Rows by simulation: of the index that was named, else of those in eval folders."""
-        return {row.path.resolve(): row for index in self._indexes() for row in _rows_of(index)}
+        return {
+            row.path.resolve(): row
+            for index in self._indexes()
+            for row in _rows_of(index, self.options.rootdir)
+        }
 
     def _indexes(self) -> Iterator[Path]:
         named = self.options.path("data_csv")
@@ -147,12 +151,12 @@ class EvalCollection:
         return self.options.path("data_csv") is not None and self.row_of(simulation) is None
 
 
-def _rows_of(index: Path) -> tuple[IndexRow, ...]:
+def _rows_of(index: Path, root: Path) -> tuple[IndexRow, ...]:
     """Return an index's rows; what is wrong with it is reported where it is collected."""
     from pytest_realtime_eval.schemas.index import is_index, read_index
 
     try:
-        return read_index(index).rows if is_index(index) else ()
+        return read_index(index, root).rows if is_index(index) else ()
     except FileError:
         return ()
 
@@ -240,7 +244,7 @@ class IndexFile(EvalCollector):
         """
         from pytest_realtime_eval.schemas.index import read_index
 
-        index = read_index(self.path)
+        index = read_index(self.path, self.collection.options.rootdir)
         alone = self.path in self.collection.named
         for row in index.rows:
             if alone or not self.collection.finds_by_name(row.path):

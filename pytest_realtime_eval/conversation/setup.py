@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_realtime_eval.exceptions import ConfigurationError, FileError
 from pytest_realtime_eval.graders import build_graders
-from pytest_realtime_eval.schemas.document import read_bytes, read_json, read_text
+from pytest_realtime_eval.schemas.document import is_file, read_bytes, read_json, read_text
 from pytest_realtime_eval.schemas.tools import validate_tools
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class _Files:
             raise FileError(self.path, "a path cannot hold a NUL character", place)
         for folder in self._folders:
             candidate = folder / name
-            if candidate.is_file():
+            if is_file(candidate):
                 self._check_inside(candidate, place)
                 return self._remember(candidate)
         looked = ", ".join(str(folder) for folder in dict.fromkeys(self._folders))

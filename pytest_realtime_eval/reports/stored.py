@@ -17,11 +17,12 @@ from pytest_realtime_eval.reports.run_info import RunInfo
 from pytest_realtime_eval.run_card.build import CardFacts
 from pytest_realtime_eval.schemas.document import parse_json, read_bytes, read_json, validate
 from pytest_realtime_eval.schemas.results import AnyRecord, EntryRecord, parse_record
+from pytest_realtime_eval.schemas.simulation import safe_name
 from pytest_realtime_eval.schemas.stored_run import StoredCard, StoredRun, StoredThreshold
 from pytest_realtime_eval.thresholds import parse_threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pytest_realtime_eval.thresholds import Threshold
 
@@ -198,13 +199,40 @@ def read_records(path: Path) -> list[AnyRecord]:
 
 def _record(line: bytes, path: Path, number: int) -> AnyRecord:
     try:
-        return parse_record(parse_json(line, path))
+        return _check_names(parse_record(parse_json(line, path)))
     except FileError as error:
         raise FileError(path, error.problem, f"line {number}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise FileError(path, f"is no record: {where}: {first['msg']}", f"line {number}") from error
+
+
+def _check_names(record: AnyRecord) -> AnyRecord:
+    """Pass a record whose names and paths stay inside the run's folder.
+
+    Raises:
+        FileError: One does not; a run's folder may come from anywhere.
+    """
+    name = record.simulation_id if record.kind == "simulation" else record.dataset_id
+    try:
+        safe_name(name)
+    except ValueError as error:
+        raise FileError(RECORDS, f"{name!r} {error}") from error
+    for path in _paths(record):
+        if Path(path).is_absolute() or ".." in Path(path).parts or "\0" in path:
+            raise FileError(RECORDS, f"{path!r} lies outside the run's folder")
+    return record
+
+
+def _paths(record: AnyRecord) -> Iterator[str]:
+    transcript = record.transcript if record.kind == "simulation" else None
+    found = [attempt.event_log_path for attempt in record.attempts]
+    if transcript is not None:
+        found.append(transcript.event_log_path)
+        for turn in transcript.turns:
+            found += [turn.user_audio_path, turn.assistant_audio_path]
+    yield from filter(None, found)
 
 
 def _key(record: AnyRecord) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from pytest_realtime_eval.run_card.hashing import (
     sha256_text,
 )
 from pytest_realtime_eval.run_card.scores import hypothesis_of, score_results, score_simulations
+from pytest_realtime_eval.schemas.document import is_file
 from pytest_realtime_eval.schemas.run_card import (
     FINGERPRINT_COMPONENTS,
     is_simulation_card,
@@ -208,7 +209,10 @@ def _check_suite(block: Mapping[str, Any], root: Path | None, findings: _Finding
         return
     for name, claimed in files.items():
         path = root / name
-        if not path.is_file():
+        if not path.resolve().is_relative_to(root.resolve()):
+            findings.problems.append(f"dataset.files: {name} lies outside the suite")
+            continue
+        if not is_file(path):
             findings.notes.append(f"dataset.files: {name} is not there, so it stands unchecked")
             continue
         computed = hash_files([path], path.parent)[path.name]

@@ -66,6 +66,14 @@ def read_bytes(path: Path) -> bytes:
         raise FileError(path, f"cannot be read: {error.strerror or error}") from error
 
 
+def is_file(path: Path) -> bool:
+    """Whether a file is there; a name that no file can have names none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def read_text(path: Path) -> str:
     """Return the file's text.
 

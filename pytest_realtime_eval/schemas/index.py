@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_realtime_eval.exceptions import FileError
+from pytest_realtime_eval.schemas.document import is_file
 
 REQUIRED: Final = ("simulation_id", "simulation_path")
 _TRUE: Final = {"", "1", "true", "yes", "y", "on"}
@@ -52,11 +53,15 @@ class Index:
     problems: tuple[FileError, ...]
 
 
-def read_index(path: Path) -> Index:
+def read_index(path: Path, root: Path | None = None) -> Index:
     """Read an index with pandas.
 
     A row that is wrong costs only itself. Rows are counted as a spreadsheet does: the
     header is row 1.
+
+    Args:
+        path: The CSV.
+        root: Rows may name files under it, and beside the index; without it, any.
 
     Raises:
         FileError: The file cannot be read, or lacks a column.
@@ -79,6 +84,7 @@ def read_index(path: Path) -> Index:
         try:
             row = _row(path, number, values)
             _check_new(row, rows, number)
+            _check_inside(row, root, number)
         except FileError as error:
             problems.append(error)
         else:
@@ -89,6 +95,14 @@ def read_index(path: Path) -> Index:
 def _check_new(row: IndexRow, rows: dict[str, IndexRow], number: int) -> None:
     if row.simulation_id in rows:
         raise FileError(row.index, f"{row.simulation_id!r} stands twice", f"row {number}")
+
+
+def _check_inside(row: IndexRow, root: Path | None, number: int) -> None:
+    """Refuse what lies outside the suite, also behind a link."""
+    folders = (row.index.parent.resolve(), root.resolve()) if root else ()
+    target = row.path.resolve()
+    if folders and not any(target.is_relative_to(folder) for folder in folders):
+        raise FileError(row.index, f"{row.path} lies outside the suite", f"row {number}")
 
 
 def _row(index: Path, number: int, values: dict[Any, Any]) -> IndexRow:
@@ -111,7 +125,7 @@ def _simulation_path(index: Path, name: str, place: str) -> Path:
         raise FileError(index, "has no simulation_path", place)
     # Without `..`, so that a file has one name however many indexes list it.
     path = Path(os.path.normpath(index.parent / name))
-    if not path.is_file():
+    if not is_file(path):
         raise FileError(index, f"no file {name!r} beside the index", place)
     return path
 

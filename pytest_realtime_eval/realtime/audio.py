@@ -183,7 +183,7 @@ def read_wav(path: Path) -> tuple[bytes, int]:
             if (wav.getnchannels(), wav.getsampwidth()) != (1, 2):
                 raise FileError(path, "must be mono 16-bit PCM")
             return wav.readframes(wav.getnframes()), wav.getframerate()
-    except (wave.Error, EOFError) as error:
+    except (wave.Error, EOFError, RuntimeError) as error:  # the last where a chunk lies
         raise FileError(path, f"is no WAV file ({error or 'it ends too early'})") from error
     except OSError as error:
         raise FileError(path, f"cannot be read: {error.strerror or error}") from error

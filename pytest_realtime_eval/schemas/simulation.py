@@ -232,7 +232,7 @@ _GRADERS: Final = {
 def _grader_type(value: object) -> str | None:
     kind = value.get("type", "llm_as_judge") if isinstance(value, dict) else None
     kind = kind if isinstance(value, dict) else getattr(value, "type", None)
-    return f"@{kind}" if kind in _GRADERS else None
+    return f"@{kind}" if isinstance(kind, str) and kind in _GRADERS else None
 
 
 GraderSpec = Annotated[

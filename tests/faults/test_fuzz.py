@@ -291,7 +291,7 @@ def test_events(fuzz: Any) -> None:  # noqa: ANN401 - see the fixture
                 for found in protocol.receive(parse_event(json.dumps(event)), 1.0):
                     repr(found)
 
-    fuzz(check, st.lists(mixed, max_size=8))
+    fuzz(check, st.lists(mixed, max_size=4))
 
 
 def test_frames(fuzz: Any) -> None:  # noqa: ANN401 - see the fixture

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 #: Judges where nothing names a model.
 DEFAULT_JUDGE_MODEL: Final = "gpt-5-mini"
+#: Translates where a key is there and nothing names a model.
+DEFAULT_TEXT_MODEL: Final = "openai/gpt-4o"
+#: What the embedded endpoint's assistant and caller are called.
+EMBEDDED_MODELS: Final = ("embedded-agent", "embedded-caller")
 OPENAI_KEYS: Final = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY")
 
 
@@ -65,8 +69,8 @@ def open_endpoints(
     if chosen == "embedded":
         # The stand-in says so wherever a model is named, whatever the simulations ask for.
         return Endpoints(
-            assistant=endpoint.with_model("embedded-agent"),
-            simulator=endpoint.with_model("embedded-caller"),
+            assistant=endpoint.with_model(EMBEDDED_MODELS[0]),
+            simulator=endpoint.with_model(EMBEDDED_MODELS[1]),
         )
     return Endpoints(assistant=endpoint, simulator=endpoint)
 
@@ -117,16 +121,32 @@ def describe(options: Options, environ: Mapping[str, str]) -> list[str]:
         endpoint = _shown(choose_endpoint(options, environ))
     except ConfigurationError as error:
         endpoint = f"none ({error})"
-    if endpoint == "embedded":
-        endpoint = "embedded (a local stand-in: rules, not a language model)"
     assistant = options.assistant_model or "as the simulations say"
     simulator = options.get("simulator_model") or "as the simulations say"
+    if endpoint == "embedded":
+        assistant, simulator = EMBEDDED_MODELS
+        endpoint = "embedded (a local stand-in: rules, not a language model)"
     judge = judge_name(options, environ) or "none (llm_as_judge verdicts stay ungraded)"
     record = options.get("record")
     return [
         f"evals: endpoint {endpoint}" + (f", recording {record}" if record != "none" else ""),
         f"evals: assistant {assistant}, simulator {simulator}, judge {judge}",
+        f"evals: translations by {text_model(options, environ)}",
     ]
+
+
+def text_model(options: Options, environ: Mapping[str, str]) -> str:
+    """Return the model that translates: the named one, else OpenAI's, else the embedded.
+
+    ``--eval-model gpt-realtime`` is about simulations: such models answer no text requests.
+    """
+    named: str | None = options.get("model")
+    if named and ("/" in named or ":" in named or "realtime" not in named):
+        return named
+    has_key = environ.get("OPENROUTER_API_KEY") or environ.get("OPENAI_API_KEY")
+    if options.get("endpoint") == "embedded" or not (has_key or options.get("base_url")):
+        return "embedded"
+    return DEFAULT_TEXT_MODEL
 
 
 def judge_name(options: Options, environ: Mapping[str, str]) -> str:

@@ -306,7 +306,10 @@ def play_simulation(
     # With -x the first failing subtest raises through; the item's own story says it all.
     with contextlib.suppress(VerdictFailed, EvalBroken):
         for verdict in record.verdicts:
-            _report_verdict(subtests, verdict)
+            # What is no verdict is said in the summary; a skipped subtest would make
+            # JUnit's readers take the item for skipped.
+            if verdict.status in ("pass", "fail", "error"):
+                _report_verdict(subtests, verdict)
     item.stash[RECORDS_KEY] = [record]
     # Not at the first item that does without the judge: what is ahead of its turn may be done.
     if record.outcome == "judge_error" and (unusable := getattr(judge, "unusable", "")):
@@ -329,8 +332,6 @@ def _report_verdict(subtests: pytest.Subtests, verdict: Verdict) -> None:
             raise VerdictFailed(verdict.rationale)
         if verdict.status == "error":
             raise EvalBroken(verdict.rationale)
-        if verdict.status in ("ungraded", "not_applicable"):
-            pytest.skip(verdict.rationale or verdict.status)
 
 
 def conclude(item: EvalItem, record: AnyRecord) -> None:

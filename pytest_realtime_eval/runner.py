@@ -265,7 +265,8 @@ class Runner:
     @cached_property
     def _translation(self) -> tuple[str, str, list[str]]:
         """The model, the system prompt and the thresholds that entries are translated with."""
-        from pytest_realtime_eval.settings import entry_thresholds, system_prompt, text_model
+        from pytest_realtime_eval.endpoints import text_model
+        from pytest_realtime_eval.settings import entry_thresholds, system_prompt
 
         thresholds = [str(threshold) for threshold in entry_thresholds(self.options)]
         return text_model(self.options, environment()), system_prompt(self.options), thresholds

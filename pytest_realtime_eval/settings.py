@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_realtime_eval.conversation.setup import DEFAULT_MODEL, PCM_RATE_HZ
+from pytest_realtime_eval.endpoints import EMBEDDED_MODELS, endpoint_name, judge_name, text_model
 from pytest_realtime_eval.exceptions import ConfigurationError
 from pytest_realtime_eval.reports.assemble import AssemblySettings
 from pytest_realtime_eval.reports.run_info import RunInfo
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.text.sources import TextSource
     from pytest_realtime_eval.thresholds import Threshold
 
-DEFAULT_TEXT_MODEL: Final = "openai/gpt-4o"
-
 
 class MetricsHook(Protocol):
     """The part of pytest's hook relay through which users register metrics."""
@@ -45,20 +44,6 @@ def metrics_of(hook: MetricsHook) -> MetricRegistry:
     registry = MetricRegistry()
     hook.pytest_realtime_eval_metrics(registry=registry)
     return registry
-
-
-def text_model(options: Options, environ: Mapping[str, str]) -> str:
-    """Return the model that translates: the named one, else OpenAI's, else the embedded.
-
-    ``--eval-model gpt-realtime`` is about simulations: such models answer no text requests.
-    """
-    named: str | None = options.get("model")
-    if named and ("/" in named or ":" in named or "realtime" not in named):
-        return named
-    has_key = environ.get("OPENROUTER_API_KEY") or environ.get("OPENAI_API_KEY")
-    if options.get("endpoint") == "embedded" or not (has_key or options.get("base_url")):
-        return "embedded"
-    return DEFAULT_TEXT_MODEL
 
 
 def system_prompt(options: Options) -> str:
@@ -153,10 +138,14 @@ def run_info(
     options: Options, identity: RunIdentity, elapsed: float, environ: Mapping[str, str]
 ) -> RunInfo:
     """Return what the reports say of a run beside its records."""
-    from pytest_realtime_eval.endpoints import endpoint_name, judge_name
     from pytest_realtime_eval.run_card.build import environment
 
     get = options.get
+    assistant = options.assistant_model or DEFAULT_MODEL
+    simulator = get("simulator_model") or DEFAULT_MODEL
+    if endpoint_name(options, environ) == "embedded":
+        # The stand-in answers under its own names, whatever is asked for.
+        assistant, simulator = EMBEDDED_MODELS
     return RunInfo(
         run_id=identity.run_id,
         folder=identity.path,
@@ -168,8 +157,8 @@ def run_info(
         environment=environment(),
         configuration={
             "run_name": get("run_name") or identity.run_id,
-            "assistant_model_default": options.assistant_model or DEFAULT_MODEL,
-            "simulator_model_default": get("simulator_model") or DEFAULT_MODEL,
+            "assistant_model_default": assistant,
+            "simulator_model_default": simulator,
             "input_audio_format": get("input_audio_format"),
             "output_audio_format": get("output_audio_format"),
             "chunk_ms": get("chunk_ms"),

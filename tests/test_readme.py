@@ -30,9 +30,8 @@ def test_every_command_is_documented_and_no_other() -> None:
 
 
 def test_every_fixture_is_documented() -> None:
-    made = {
-        name for name, value in vars(fixtures).items() if type(value).__name__.startswith("Fixture")
-    }
+    public = {name: value for name, value in vars(fixtures).items() if not name.startswith("_")}
+    made = {name for name, value in public.items() if type(value).__name__.startswith("Fixture")}
     assert made
     assert {name for name in made if f"`{name}`" not in README} == set()
 

@@ -74,6 +74,10 @@ def _guarded(
         card = read_card(path)
         block = card.get("dataset")
         name = str(block.get("id")) if isinstance(block, dict) else ""
+        if datasets and name not in datasets and len(args.cards) == 1 and path == args.cards[0]:
+            named = ", ".join(sorted(datasets))
+            _say(f"{path}: the card is of the dataset {name!r}, and --dataset names {named}")
+            return DOES_NOT_HOLD
         status: int = run(path, card, datasets.get(name), args)
     except RealtimeEvalError as error:
         return _complain(error)

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import traceback
 from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from pytest_realtime_eval.conversation.setup import DEFAULT_MODEL
@@ -278,7 +280,7 @@ class _Conversation:
         self, session: Session, turn: TurnInProgress, response: Response
     ) -> None:
         for call in response.function_calls:
-            mocked = self.answer(call)
+            mocked, output = self._mocked(call, turn.index)
             if mocked.delay_s:
                 await asyncio.sleep(mocked.delay_s)
             turn.tool_outputs.append(
@@ -294,9 +296,28 @@ class _Conversation:
                 {
                     "type": "function_call_output",
                     "call_id": call.call_id,
-                    "output": json.dumps(mocked.output, ensure_ascii=False),
+                    "output": output,
                 }
             )
+
+    def _mocked(self, call: ToolCall, turn: int) -> tuple[MockedAnswer, str]:
+        """Return a mock's answer, and its output as JSON.
+
+        Raises:
+            InfraError: The user's own function raised, or returned what is no JSON.
+        """
+        try:
+            mocked = self.answer(call)
+            return mocked, json.dumps(mocked.output, ensure_ascii=False)
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{Path(frame.filename).name}:{frame.lineno}"
+            raise InfraError(
+                f"turn {turn}: the mock of {call.name} raised "
+                f"{type(error).__name__}: {error} ({place})",
+                failure_stage="tool_mock",
+                retryable=False,
+            ) from error
 
     async def fail(self, error: RealtimeEvalError) -> None:
         """Keep the error, and what there is of the turn that it broke."""

@@ -263,12 +263,24 @@ def _of_files(
             yield dataset.id, own, thresholds
 
 
+def _for_each_dataset(
+    threshold: Threshold, summary: Mapping[str, Any], records: Sequence[AnyRecord]
+) -> list[Threshold]:
+    """Return a threshold over a score that each of several datasets has as one for each."""
+    datasets = sorted({r.dataset_id for r in records if isinstance(r, EntryRecord)})
+    names = [f"{dataset}_{threshold.name}" for dataset in datasets]
+    if threshold.name in summary or not names or not all(name in summary for name in names):
+        return [threshold]
+    return [replace(threshold, name=name) for name in names]
+
+
 def _hold(
     thresholds: Iterable[Threshold], summary: Mapping[str, Any], records: Sequence[AnyRecord]
 ) -> tuple[list[ThresholdCheck], list[str]]:
     checks, problems = [], []
+    named = [each for one in thresholds for each in _for_each_dataset(one, summary, records)]
     replayed = any(record.replay == "fast" for record in records)
-    for threshold in thresholds:
+    for threshold in named:
         try:
             result = evaluate(threshold, summary)
         except ConfigurationError as error:

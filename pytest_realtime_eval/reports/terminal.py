@@ -65,6 +65,7 @@ def closing_lines(
         simulation_table(simulations, width),
         dataset_table(entries, info.dataset_scores, width),
         threshold_table(info, width),
+        unmocked(simulations, width),
         not_graded(records, width),
         totals(summary, info, width),
         places(info, report),
@@ -233,6 +234,22 @@ def not_graded(records: Sequence[AnyRecord], width: int = 80) -> list[str]:
     return ["not graded:", *lines] if lines else []
 
 
+def unmocked(records: Sequence[SimulationRecord], width: int = 80) -> list[str]:
+    """Name the calls that no mock answered; the model was told "Unsupported tool"."""
+    calls = [
+        f"{output.name} ({record.simulation_id}, turn {turn.index})"
+        for record in records
+        if record.transcript
+        for turn in record.transcript.turns
+        for output in turn.tool_outputs
+        if not output.mocked
+    ]
+    if not calls:
+        return []
+    more = f" and {len(calls) - 6} more" if len(calls) > 6 else ""
+    return wrap(f"called, and no mock answered: {', '.join(calls[:6])}{more}", width, "  ", "")
+
+
 def _reason(why: str, what: Sequence[str], width: int) -> list[str]:
     named = list(dict.fromkeys(what))
     listed = ", ".join(named[:6]) + (f" and {len(named) - 6} more" if len(named) > 6 else "")
@@ -258,7 +275,8 @@ def totals(summary: Mapping[str, Any], info: RunInfo, width: int = 80) -> list[s
         "skipped",
     )
     outcomes = [_count(summary[name], name) for name in counts if summary.get(name)]
-    lines = wrap(f"{', '.join(outcomes) or 'no items'} in {seconds(info.elapsed_seconds)}", width)
+    counted = ", ".join(outcomes) or "none"
+    lines = wrap(f"evals: {counted} in {seconds(info.elapsed_seconds)}", width)
     tokens = list(_token_words(summary))
     if tokens:
         lines += wrap(f"tokens in/out: {', '.join(tokens)}", width, indent="    ", first="")

@@ -260,7 +260,8 @@ class _Resident:
         while (answer := self._dialogue.decode(process.received)) is None:
             if not alive:
                 status = await process.status()
-                raise _failed(self._command, f"ended with status {status}", process)
+                what = f"ended with status {status}; it must go on reading, a line in, a line out"
+                raise _failed(self._command, what, process)
             alive = await process.news()
         if process.received.strip(b"\0"):
             raise self._too_much(process)

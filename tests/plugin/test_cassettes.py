@@ -428,7 +428,7 @@ process.ensure_running = ensure_running
 def test_the_embedded_endpoint_and_its_replay_leave_the_same(suite: Suite) -> None:
     """The shipped suite, by four workers, live and from its recording."""
     shutil.copytree(EVALS, suite.root / "evals", ignore=shutil.ignore_patterns("cassettes"))
-    chosen = ("-n4", "-k", "sim_booking_cancel or sim_opening_hours or everyday")
+    chosen = ("-n4", "-k", "sim_cancel_booking or sim_opening_hours or everyday")
     suite.in_process = False
     recording = suite.arguments("--eval-run-name", "live", *chosen, *EMBEDDED, "--eval-record=once")
     suite.pytester.runpytest_subprocess(*recording, timeout=240)

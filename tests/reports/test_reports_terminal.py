@@ -67,7 +67,8 @@ def test_when_all_is_graded_nothing_is_said_about_it(passed: SimulationRecord) -
 
 def test_outcomes_tokens_and_dollars_close_it(records: list[Any], info: RunInfo) -> None:
     text = closing(records, info)
-    assert "4 passed, 1 failed, 3 infra errors, 1 judge error, 1 ungraded in 1 min 02 s" in text
+    counts = "evals: 4 passed, 1 failed, 3 infra errors, 1 judge error, 1 ungraded in 1 min 02 s"
+    assert counts in " ".join(text.split())
     assert "tokens in/out: assistant 1,080/810" in text
     assert "cost: $0.0621 and more: the cost of 2 items is not known" in text
 
@@ -122,7 +123,7 @@ def test_the_percentiles_are_those_of_the_summary(
 
 def test_an_empty_run_says_so(info: RunInfo) -> None:
     empty = dataclasses.replace(info, thresholds=(), dataset_scores={})
-    assert closing([], empty).startswith("no items in 1 min 02 s\ncost: $0.00")
+    assert closing([], empty).startswith("evals: none in 1 min 02 s\ncost: $0.00")
 
 
 def test_entries_alone_have_no_table_of_simulations(

@@ -270,12 +270,14 @@ def test_wavs(fuzz: Any, tmp_path: Path) -> None:  # noqa: ANN401 - see the fixt
 def test_events(fuzz: Any) -> None:  # noqa: ANN401 - see the fixture
     kinds = st.sampled_from(EVENTS)
     ids = st.sampled_from(["resp_1", "resp_2", "item_1", "", 7, None])
-    bodies = st.dictionaries(st.sampled_from(WORDS), values, max_size=6)
+    # Flat ones mostly, since making them is what takes the time.
+    flat = leaves | st.lists(leaves, max_size=2) | st.dictionaries(texts, leaves, max_size=2)
+    bodies = st.dictionaries(st.sampled_from(WORDS), flat, max_size=4)
     named = st.fixed_dictionaries(
         {"type": kinds},
         optional={
             "response_id": ids, "item_id": ids, "delta": texts | st.sampled_from(["AAAA", "AA=="]),
-            "response": bodies | st.fixed_dictionaries({"id": ids, "output": st.lists(bodies)}),
+            "response": bodies | st.fixed_dictionaries({"id": ids, "output": st.lists(bodies, max_size=2)}),
             "session": bodies, "item": bodies, "error": bodies | texts, "transcript": texts,
         },
     )  # fmt: skip

@@ -273,11 +273,12 @@ def test_events(fuzz: Any) -> None:  # noqa: ANN401 - see the fixture
     # Flat ones mostly, since making them is what takes the time.
     flat = leaves | st.lists(leaves, max_size=2) | st.dictionaries(texts, leaves, max_size=2)
     bodies = st.dictionaries(st.sampled_from(WORDS), flat, max_size=4)
+    responses = st.fixed_dictionaries({"id": ids, "output": st.lists(bodies, max_size=2)})
     named = st.fixed_dictionaries(
         {"type": kinds},
         optional={
             "response_id": ids, "item_id": ids, "delta": texts | st.sampled_from(["AAAA", "AA=="]),
-            "response": bodies | st.fixed_dictionaries({"id": ids, "output": st.lists(bodies, max_size=2)}),
+            "response": bodies | responses,
             "session": bodies, "item": bodies, "error": bodies | texts, "transcript": texts,
         },
     )  # fmt: skip

@@ -98,3 +98,20 @@ def canned_server() -> Iterator[Callable[..., CannedServer]]:
             return CannedServer(**json.loads(process.stdout.readline()))
 
         yield start
+
+
+#: Runs that start interpreters and servers of their own, many seconds each.
+_SLOW_FILES = ("test_plugin_processes.py", "test_matrix_processes.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the runs with workers to the slow part, so that the fast one stays fast.
+
+    Each ``-n2`` starts two interpreters more; what only xdist can break has tests of its
+    own beside these, which run always.
+    """
+    for item in items:
+        in_modes = item.path.parent.name == "plugin" and item.name.endswith("[-n2]")
+        if in_modes or item.path.name in _SLOW_FILES:
+            item.add_marker(pytest.mark.slow)

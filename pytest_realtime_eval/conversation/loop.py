@@ -33,10 +33,11 @@ from pytest_realtime_eval.execution.lag import LagGauge
 from pytest_realtime_eval.realtime import audio
 from pytest_realtime_eval.realtime.connection import connect_websocket
 from pytest_realtime_eval.realtime.event_log import EventLog
+from pytest_realtime_eval.realtime.events import function_call_output
+from pytest_realtime_eval.realtime.pacing import schedule_error
 from pytest_realtime_eval.realtime.session import SessionConfig, open_session
 from pytest_realtime_eval.schemas.transcript import (
     Failure,
-    ScheduleError,
     ToolCall,
     ToolOutput,
     Transcript,
@@ -292,13 +293,7 @@ class _Conversation:
                     mocked=mocked.mocked,
                 )
             )
-            await session.create_item(
-                {
-                    "type": "function_call_output",
-                    "call_id": call.call_id,
-                    "output": output,
-                }
-            )
+            await session.create_item(function_call_output(call.call_id, output))
 
     def _mocked(self, call: ToolCall, turn: int) -> tuple[MockedAnswer, str]:
         """Return a mock's answer, and its output as JSON.
@@ -348,22 +343,5 @@ class _Conversation:
             event_log_path=self.files.relative(self.files.event_log),
             started_at=self.started_at,
             duration_ms=round((time.perf_counter() - self.started) * 1000, 3),
-            schedule_error=_schedule_error(self.schedule_errors_ms, self.lag),
+            schedule_error=schedule_error(self.schedule_errors_ms, self.lag.max_ms),
         )
-
-
-def _schedule_error(errors_ms: list[float], lag: LagGauge) -> ScheduleError | None:
-    """Summarise by how much chunks missed their deadlines; ``None`` without pacing."""
-    if not errors_ms:
-        return None
-    ordered = sorted(errors_ms)
-
-    def percentile(q: float) -> float:
-        return round(ordered[min(int(q * len(ordered)), len(ordered) - 1)], 3)
-
-    return ScheduleError(
-        p50_ms=percentile(0.5),
-        p99_ms=percentile(0.99),
-        max_ms=round(ordered[-1], 3),
-        loop_lag_max_ms=round(lag.max_ms, 3),
-    )

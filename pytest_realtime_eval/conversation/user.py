@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_realtime_eval.exceptions import InvalidSimulation, ResponseFailed
+from pytest_realtime_eval.realtime.events import message_item
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,13 +108,9 @@ def _as_input(turns: Sequence[Turn]) -> list[dict[str, Any]]:
     """Return the conversation from the simulator's side: the assistant is its user."""
     messages = []
     for turn in turns:
-        messages.append(_message("assistant", "output_text", turn.user_text))
-        messages.append(_message("user", "input_text", turn.assistant_text))
+        messages.append(message_item("assistant", turn.user_text))
+        messages.append(message_item("user", turn.assistant_text))
     return messages
-
-
-def _message(role: str, kind: str, text: str) -> dict[str, Any]:
-    return {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
 
 
 def normalised(text: str) -> str:

@@ -27,7 +27,7 @@ from pytest_realtime_eval.exceptions import (
 )
 from pytest_realtime_eval.execution.identity import check_writable
 from pytest_realtime_eval.execution.meeting_place import close_meeting_place
-from pytest_realtime_eval.items import EvalItem, is_eval_id
+from pytest_realtime_eval.items import RUNNER_KEY, EvalItem, is_eval_id
 
 if TYPE_CHECKING:
     from pytest_realtime_eval.execution.identity import RunIdentity
@@ -230,9 +230,8 @@ class Reporter:
         elapsed = time.perf_counter() - self._started
         self._store(elapsed)
         info = run_info(self._options, self._identity, elapsed, environment())
-        settings = assembly_settings(
-            self._config.hook, self._options, self._identity, elapsed, os.environ
-        )
+        metrics = self._config.stash[RUNNER_KEY].metrics
+        settings = assembly_settings(metrics, self._options, self._identity, elapsed, os.environ)
         return assemble(records, info, settings)
 
     @cached_property

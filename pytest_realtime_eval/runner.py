@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.execution.translate import Translator
     from pytest_realtime_eval.graders.judge import Judge
     from pytest_realtime_eval.items import EntryItem, EvalItem
+    from pytest_realtime_eval.metrics.registry import MetricRegistry
     from pytest_realtime_eval.options import Options
     from pytest_realtime_eval.pricing import PriceTable
     from pytest_realtime_eval.schemas.dataset import Dataset, Entry
@@ -179,12 +180,19 @@ class Runner:
             self._closers.append(judge.aclose)
         return judge
 
+    @cached_property
+    def metrics(self) -> MetricRegistry:
+        """What translations are scored with; remembers what it counted of each."""
+        from pytest_realtime_eval.settings import metrics_of
+
+        return metrics_of(self._hook)
+
     def translator(self) -> Translator:
         """Return the model that translates dataset entries, and how it is asked."""
         from pytest_realtime_eval.settings import build_translator
 
         translator = build_translator(
-            self.options, self.identity, self._hook, environment(), self._gate
+            self.options, self.identity, self.metrics, environment(), self._gate
         )
         self._closers.append(translator.aclose)
         return translator

@@ -59,7 +59,7 @@ def system_prompt(options: Options) -> str:
 def build_translator(
     options: Options,
     identity: RunIdentity,
-    hook: MetricsHook,
+    metrics: MetricRegistry,
     environ: Mapping[str, str],
     gate: Gate | None = None,
 ) -> Translator:
@@ -73,7 +73,7 @@ def build_translator(
     return Translator(
         source=DeferredSource(text_model(options, environ), open_) if deferred else open_(),
         system_prompt=system_prompt(options),
-        metrics=metrics_of(hook),
+        metrics=metrics,
         analyzer=_analyzer(options),
         prices=load_prices(options.path("price_file")),
         entry_thresholds=entry_thresholds(options),
@@ -170,7 +170,7 @@ def run_info(
 
 
 def assembly_settings(
-    hook: MetricsHook,
+    metrics: MetricRegistry,
     options: Options,
     identity: RunIdentity,
     elapsed: float,
@@ -181,7 +181,7 @@ def assembly_settings(
     return AssemblySettings(
         rootdir=options.rootdir,
         facts=_card_facts(options, identity, elapsed, environ),
-        metrics=metrics_of(hook),
+        metrics=metrics,
         system_prompt=system_prompt(options),
         thresholds=run_thresholds(options),
         plots=not get("skip_plots"),

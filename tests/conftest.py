@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -60,6 +61,14 @@ class ScriptedServer:
     def _get(self, path: str) -> Any:  # noqa: ANN401 - raw JSON
         with urlopen(f"http://127.0.0.1:{self.port}/{path}", timeout=10) as response:
             return json.load(response)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> Iterator[None]:
+    """Let children hear Ctrl-C: a shell's background job, as CI may be one, ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

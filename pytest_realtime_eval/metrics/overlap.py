@@ -7,7 +7,8 @@ they are equal to its results and not merely close.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 from sacrebleu.metrics.bleu import BLEU
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
     from pytest_realtime_eval.metrics.base import FloatArray
 
 
+#: Segments whose counts are kept: an entry is scored when it ends, and again within its
+#: corpus. About 1 kB each with its texts.
+_KEPT_SEGMENTS: Final = 2**14
+
+
 class _Sacrebleu(Metric):
     """A metric of sacrebleu with one reference for each entry."""
 
@@ -29,6 +35,7 @@ class _Sacrebleu(Metric):
         # The signature tells the number of references, which is learnt from the first one.
         implementation.corpus_score([""], [[""]])
         self._signature = str(implementation.get_signature())
+        self._counts = lru_cache(_KEPT_SEGMENTS)(self._count)
 
     @property
     def signature(self) -> str:
@@ -37,17 +44,25 @@ class _Sacrebleu(Metric):
 
     def statistics(self, hypothesis: str, reference: str) -> Sequence[float]:
         """Return sacrebleu's counts for one segment."""
+        return self._counts(hypothesis, reference)
+
+    def _count(self, hypothesis: str, reference: str) -> tuple[int, ...]:
         # The public methods return scores only; sacrebleu's own significance tests use
         # this one, and test_overlap.py holds it to corpus_score.
-        rows: list[list[int]] = self._implementation._extract_corpus_statistics(
-            [hypothesis], [[reference]]
-        )
-        return rows[0]
+        (counts,) = self._implementation._extract_corpus_statistics([hypothesis], [[reference]])
+        return tuple(counts)
 
     def score(self, totals: FloatArray) -> float:
         """Return sacrebleu's score of summed counts."""
-        counts = [int(total) for total in totals]
-        score: float = self._implementation._compute_score_from_stats(counts).score
+        return self._score(self._implementation, [int(total) for total in totals])
+
+    def entry_score(self, hypothesis: str, reference: str) -> float:
+        """Return sacrebleu's score of one segment."""
+        return self._score(self._implementation, list(self._counts(hypothesis, reference)))
+
+    @staticmethod
+    def _score(implementation: Any, counts: list[int]) -> float:  # noqa: ANN401 - untyped
+        score: float = implementation._compute_score_from_stats(counts).score
         return score
 
 
@@ -98,5 +113,4 @@ class Bleu(_Sacrebleu):
 
     def entry_score(self, hypothesis: str, reference: str) -> float:
         """Return sacrebleu's sentence score."""
-        score: float = self._sentence.sentence_score(hypothesis, [reference]).score
-        return score
+        return self._score(self._sentence, list(self._counts(hypothesis, reference)))

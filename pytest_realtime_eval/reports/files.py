@@ -5,20 +5,34 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import IO, TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _SUFFIX: Final = ".tmp"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write beside ``path``, then replace it; its folder is made when it is missing."""
+    """Write a whole file, as `replacing` does."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file beside ``path`` that replaces it at the end, unless an error comes first.
+
+    Its folder is made when it is missing.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=_SUFFIX)
     beside = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
         # mkstemp makes files that only their owner reads; results are there to be shared.
         beside.chmod(0o644)
         beside.replace(path)

@@ -351,8 +351,11 @@ def _write_calls(records: Sequence[AnyRecord], folder: Path) -> dict[str, str]:
 
 
 def _pictures(records: Sequence[AnyRecord], info: RunInfo) -> Iterator[Picture]:
+    folder = info.folder / "plots"
+    if not folder.is_dir():
+        return
     for chart in charts(results_frame(records), records, info.dataset_scores):
-        path = info.folder / "plots" / f"{chart.name}.png"
+        path = folder / f"{chart.name}.png"
         if path.is_file():
             encoded = base64.b64encode(path.read_bytes()).decode("ascii")
             yield Picture(chart.title, chart.alt, f"data:image/png;base64,{encoded}")

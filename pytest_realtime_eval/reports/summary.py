@@ -74,10 +74,8 @@ def quantiles(column: pd.Series[Any]) -> dict[str, float | None]:
     known = column.dropna().astype("float64")
     if known.empty:
         return dict.fromkeys(("avg", *QUANTILES))
-    found: dict[str, float | None] = {"avg": float(known.mean())}
-    for name, at in QUANTILES.items():
-        found[name] = float(known.quantile(at, interpolation="linear"))
-    return found
+    at = known.quantile([*QUANTILES.values()], interpolation="linear")
+    return {"avg": float(known.mean()), **dict(zip(QUANTILES, map(float, at), strict=True))}
 
 
 def outcome_counts(records: Sequence[AnyRecord]) -> dict[Outcome, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import wave
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 
 from pytest_realtime_eval.exceptions import FileError
 from pytest_realtime_eval.realtime.audio import read_wav
-from pytest_realtime_eval.reports.files import write_bytes
+from pytest_realtime_eval.reports.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,11 +162,15 @@ def write_stereo(timeline: Timeline, folder: Path, path: Path) -> bool:
     if not rate:
         return False
     ends = [round(clip.end_ms * rate / 1000) for clip in timeline.clips]
-    call = np.zeros((max(ends) + rate // 10, 2), np.int16)
+    call = np.zeros((max(ends) + rate // 10, 2), "<i2")
     for clip, samples, own_rate in heard:
         if own_rate:
             _place(call, clip, _resampled(samples, own_rate, rate), rate)
-    write_bytes(path, _wav_bytes(call, rate))
+    with replacing(path) as file, wave.open(file, "wb") as wav:
+        wav.setnchannels(2)
+        wav.setsampwidth(2)
+        wav.setframerate(rate)
+        wav.writeframes(call.data)
     return True
 
 
@@ -184,13 +187,3 @@ def _place(call: NDArray[np.int16], clip: Clip, samples: NDArray[np.int16], rate
     start = round(clip.start_ms * rate / 1000)
     end = min(start + len(samples), len(call))
     call[start:end, 0 if clip.speaker == "user" else 1] = samples[: end - start]
-
-
-def _wav_bytes(call: NDArray[np.int16], rate: int) -> bytes:
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as wav:
-        wav.setnchannels(2)
-        wav.setsampwidth(2)
-        wav.setframerate(rate)
-        wav.writeframes(call.astype("<i2").tobytes())
-    return buffer.getvalue()

@@ -82,11 +82,12 @@ class EvalItem(pytest.Function):
         return self.config.stash[RUNNER_KEY]
 
     async def evaluate(self, values: dict[str, Any]) -> AnyRecord:
-        """Do the work, in the runner's event loop, and tell of it."""
+        """Do the work, in the runner's event loop, keep what came of it, and tell of it."""
         self.watch.began(self.nodeid, self.first_turn)
         cost_usd = None
         try:
             record = await self.work(values)
+            self.runner.journal.append(record)
             cost_usd = record.cost_usd
         finally:
             self.watch.ended(self.nodeid, cost_usd)

@@ -87,7 +87,8 @@ def _start(config: pytest.Config, options: Options) -> None:
     ahead = not (config.getoption("usepdb") or config.getoption("trace"))
     _add_index(config, options)
     config.stash[COLLECTION_KEY] = EvalCollection(options, _named_files(config))
-    config.stash[RUNNER_KEY] = Runner(options, identity, config.hook, ahead=ahead)
+    worker = worker_input["workerid"] if worker_input else ""
+    config.stash[RUNNER_KEY] = Runner(options, identity, config.hook, ahead=ahead, worker=worker)
 
 
 def _add_index(config: pytest.Config, options: Options) -> None:
@@ -171,7 +172,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Tell the runner what is coming, where the whole order is known."""
-    session.config.stash[RUNNER_KEY].expect(_order_here(session))
+    session.config.stash[RUNNER_KEY].expect_share(_order_here(session))
 
 
 def _order_here(session: pytest.Session) -> list[pytest.Item]:

@@ -26,10 +26,13 @@ from pytest_realtime_eval.exceptions import (
     RealtimeEvalError,
 )
 from pytest_realtime_eval.execution.identity import check_writable
+from pytest_realtime_eval.execution.journal import WORKER_CRASH, hand_over, remove_journals
 from pytest_realtime_eval.execution.meeting_place import close_meeting_place
 from pytest_realtime_eval.items import RUNNER_KEY, EvalItem, is_eval_id
 
 if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
     from pytest_realtime_eval.execution.identity import RunIdentity
     from pytest_realtime_eval.execution.translate import EntryJob
     from pytest_realtime_eval.options import Options
@@ -55,6 +58,8 @@ class Reporter:
         self._unsaved: OSError | None = None
         self._session: pytest.Session | None = None
         self._started = time.perf_counter()
+        # Evals that have not been reported, or only as what their worker's death made of them.
+        self._outstanding: set[str] = set()
         # Failures that no threshold tolerates: of other tests, of fixtures, of collection.
         self._other_failures: set[str] = set()
         self._assembly: Assembly | None = None
@@ -96,6 +101,7 @@ class Reporter:
         """Keep the records that a report carries, or that a crashed worker left missing."""
         if records := getattr(report, "eval_records", None):
             self._keep(report.nodeid, records)
+            self._outstanding.discard(report.nodeid)
         elif _worker_crashed(report) and is_eval_id(report.nodeid):
             self._keep(report.nodeid, [_crashed(report, self._options.rootdir)])
         if report.failed and (report.when == "teardown" or not is_eval_id(report.nodeid)):
@@ -111,16 +117,26 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Leave what the run is before its first eval starts, where items run in this process."""
-        if not self._only_collects and any(isinstance(item, EvalItem) for item in session.items):
-            self._begin_or_refuse()
+        if not self._only_collects:
+            evals = [item.nodeid for item in session.items if isinstance(item, EvalItem)]
+            self._begin_or_refuse(evals)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
         """Leave what the run is before its first eval starts, where workers run the items."""
-        if any(map(is_eval_id, ids)):
-            self._begin_or_refuse()
+        if self._file is None:
+            self._begin_or_refuse([nodeid for nodeid in ids if is_eval_id(nodeid)])
 
-    def _begin_or_refuse(self) -> None:
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: WorkerController, error: object | None) -> None:
+        """Leave what a dead worker has ended to those that xdist will give its items to."""
+        if error:
+            hand_over(self._folder, node.gateway.id)
+
+    def _begin_or_refuse(self, evals: list[str]) -> None:
+        if not evals:
+            return
+        self._outstanding.update(evals)
         try:
             self._begin()
         except OSError as error:
@@ -163,14 +179,15 @@ class Reporter:
         session.shouldstop = session.shouldstop or message
 
     def _take_up(self) -> None:
-        """Begin with the records of the run that is resumed, without its unfinished line."""
+        """Begin with all that is kept of the run that is resumed, now in one whole file."""
         from pytest_realtime_eval.reports.files import remove_unfinished
-        from pytest_realtime_eval.reports.stored import RECORDS, read_records
+        from pytest_realtime_eval.reports.stored import kept_records
 
         remove_unfinished(self._folder)
-        for record in read_records(self._folder / RECORDS):
+        for record in kept_records(self._folder):
             self._records.setdefault(record.nodeid, []).append(record.model_dump(mode="json"))
         self._write_records()
+        remove_journals(self._folder)
 
     def _write_records(self) -> None:
         from pytest_realtime_eval.reports.files import write_text
@@ -195,13 +212,33 @@ class Reporter:
             stack.callback(self._shut_endpoint_down)
             if self._file is not None:
                 self._file.close()
+            if self._records and (self._unsaved or self._identity.resumes):
+                self._write_all()
+            if self._file is not None and not self._unsaved:
+                # A folder that cannot be changed or read is told with its tables.
+                with contextlib.suppress(FileError, OSError):
+                    self._put_journals_away()
             if self._records:
-                if self._unsaved or self._identity.resumes:
-                    self._write_all()
                 self._assembly = self._assemble_or_note()
                 session.exitstatus = self._exit_status(session)
                 if self._options.get("submit") and not self._submit():
                     session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+    def _put_journals_away(self) -> None:
+        """Remove the journals, or say what they hold beyond the records that were reported."""
+        from pytest_realtime_eval.reports.stored import untaken_records
+        from pytest_realtime_eval.schemas.results import RESULT_OUTCOMES
+
+        # Nothing is read where all was reported, which would cost a whole run as much again.
+        untaken = untaken_records(self._folder) if self._outstanding else {}
+        if not untaken:
+            remove_journals(self._folder)
+        if results := sum(record.outcome in RESULT_OUTCOMES for record in untaken.values()):
+            items = "1 more item" if results == 1 else f"{results} more items"
+            self._notes.append(
+                f"kept: {items} had ended before the run did; "
+                f"--eval-resume {self._identity.run_id} takes them up"
+            )
 
     def _store(self, elapsed: float) -> None:
         """Write what the run is, so that its folder can be made from its records alone."""
@@ -318,7 +355,7 @@ class Reporter:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Close the run: tables, thresholds, what was not graded, where the results lie."""
-        if not self._records:
+        if not self._records and not self._notes:
             return
         width = min(terminalreporter._tw.fullwidth, 120)  # pytest tells its width nowhere else
         terminalreporter.section("evals")
@@ -438,7 +475,7 @@ def _crashed(report: pytest.TestReport, rootdir: Path) -> dict[str, Any]:
     broken = {
         "outcome": "infra_error",
         "reason": reason,
-        "failure": {"stage": "worker_crash", "error_type": "WorkerCrash", "message": reason},
+        "failure": {"stage": WORKER_CRASH, "error_type": "WorkerCrash", "message": reason},
     }
     if job := _entry_job(report.nodeid, rootdir):
         return job.record(**broken).model_dump(mode="json")

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pytest_realtime_eval.environment import environment
+from pytest_realtime_eval.execution.journal import Journal, Legacy
 from pytest_realtime_eval.execution.portal import LoopThread
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Iterable
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 
     import pytest
 
@@ -56,15 +57,29 @@ class Runner:
     Attributes:
         options: The run's settings.
         identity: The run's name and folder.
+        journal: Where records are kept until pytest has taken them.
+
+    Args:
+        worker: xdist's name of this process; empty where pytest was started.
     """
 
     def __init__(
-        self, options: Options, identity: RunIdentity, hook: MetricsHook, *, ahead: bool
+        self,
+        options: Options,
+        identity: RunIdentity,
+        hook: MetricsHook,
+        *,
+        ahead: bool,
+        worker: str = "",
     ) -> None:
         self.options = options
         self.identity = identity
         self.folder = Path(identity.folder)
         self.loop_thread = LoopThread()
+        self.journal = Journal(self.folder, worker or "main")
+        # What a dead worker was to run comes to other workers.
+        self._legacy = Legacy(self.folder) if worker else None
+        self._share: set[str] = set()
         self._ahead = ahead
         self._hook = hook
         self._closers: list[Callable[[], Awaitable[None]]] = []
@@ -73,6 +88,11 @@ class Runner:
         self._expected: set[str] = set()
         self._announced: set[str] = set()
         self._datasets: dict[Path, DatasetCassette] = {}
+
+    def expect_share(self, items: Sequence[pytest.Item]) -> None:
+        """Take note of the items that no other process has been given, in their order."""
+        self._share.update(item.nodeid for item in items)
+        self.expect(items)
 
     def expect(self, items: Iterable[pytest.Item]) -> None:
         """Take note of the items that will have their turn here, in that order."""
@@ -84,8 +104,10 @@ class Runner:
             self._upcoming.extend(new)
 
     def run(self, item: EvalItem, values: dict[str, Any]) -> AnyRecord:
-        """Return the item's record: kept from the run that is resumed, started ahead, or new."""
+        """Return the item's record: one that is kept, started ahead, or new."""
         if kept := self._kept(item):
+            if self._legacy:
+                self._legacy.drop(item.nodeid)
             return kept
         self._close_later(values)
         self._announce()
@@ -100,23 +122,26 @@ class Runner:
                 self._closers.append(closer)
 
     def _kept(self, item: EvalItem) -> AnyRecord | None:
-        """Return the result that the resumed run has of an item, if it still stands for it."""
-        from pytest_realtime_eval.schemas.results import RESULT_OUTCOMES
+        """Return the result there is of an item, if it still stands for it.
 
-        record = self._earlier.get(item.nodeid)
-        if record is None or record.outcome not in RESULT_OUTCOMES:
+        The run that is resumed has it, or a worker that died before it could report it.
+        """
+        if record := _if_it_stands(self._earlier.get(item.nodeid), item):
+            return record.model_copy(update={"resumed": True})
+        return _if_it_stands(self._left(item.nodeid), item)
+
+    def _left(self, nodeid: str) -> AnyRecord | None:
+        if self._legacy is None or nodeid in self._share or nodeid in self._announced:
             return None
-        if record.content_key != item.content_key:
-            return None
-        return record.model_copy(update={"resumed": True})
+        return self._legacy.get(nodeid)
 
     @cached_property
     def _earlier(self) -> dict[str, AnyRecord]:
         if not self.identity.resumes:
             return {}
-        from pytest_realtime_eval.reports.stored import RECORDS, read_records
+        from pytest_realtime_eval.reports.stored import kept_records
 
-        return {record.nodeid: record for record in read_records(self.folder / RECORDS)}
+        return {record.nodeid: record for record in kept_records(self.folder)}
 
     def _lane(self, item: EvalItem) -> Lane[AnyRecord]:
         if item.lane not in self._lanes:
@@ -324,6 +349,7 @@ class Runner:
         closers, self._closers[:] = list(self._closers), []
         with ExitStack() as stack:
             # Last, and also when a client of a user's fixture cannot be closed.
+            stack.callback(self.journal.close)
             stack.callback(self.loop_thread.stop)
             if self.loop_thread.started:
                 for closer in closers:
@@ -331,6 +357,15 @@ class Runner:
         for recording in self._datasets.values():
             recording.put_in_order()
         self._datasets.clear()
+
+
+def _if_it_stands(record: AnyRecord | None, item: EvalItem) -> AnyRecord | None:
+    """Return a record if it is a result, and of what the item is now."""
+    from pytest_realtime_eval.schemas.results import RESULT_OUTCOMES
+
+    if record is None or record.outcome not in RESULT_OUTCOMES:
+        return None
+    return record if record.content_key == item.content_key else None
 
 
 def _may_not_run(item: pytest.Item) -> bool:

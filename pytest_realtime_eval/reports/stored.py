@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import ValidationError
 
 from pytest_realtime_eval.exceptions import FileError
+from pytest_realtime_eval.execution.journal import JOURNALS, WORKER_CRASH
 from pytest_realtime_eval.reports.assemble import AssemblySettings
 from pytest_realtime_eval.reports.files import write_json
 from pytest_realtime_eval.reports.run_info import RunInfo
@@ -166,14 +168,75 @@ def load_run(folder: Path, rootdir: Path | None = None) -> Run:
     if not (folder / RUN).is_file():
         raise FileError(folder, f"holds no {RUN}, which tells what the run was")
     stored = validate(StoredRun, read_json(folder / RUN), folder / RUN)
-    run = Run(folder, tuple(read_records(folder / RECORDS)), stored)
+    run = Run(folder, tuple(kept_records(folder)), stored)
     if rootdir is None:
         return run
     return replace(run, stored=stored.model_copy(update={"rootdir": _relative(rootdir, folder)}))
 
 
+def kept_records(folder: Path) -> list[AnyRecord]:
+    """Read all that a run's folder has of its items, one record for each.
+
+    Of a run that was interrupted that is more than ``records.jsonl`` holds: items that had
+    ended, and whose turn never came, are in the journals of the processes that ran them.
+
+    Raises:
+        FileError: ``records.jsonl`` cannot be read, or a line is no record.
+    """
+    reported = _read_lines(folder / RECORDS)
+    untaken = _untaken(folder, reported)
+    found = [untaken.pop(record.nodeid, record) for record in _last_of_each(reported)]
+    return [*found, *untaken.values()]
+
+
+def untaken_records(folder: Path) -> dict[str, AnyRecord]:
+    """Read the records, by node id, that pytest has not taken, or only after a worker died.
+
+    Raises:
+        FileError: As `kept_records`.
+    """
+    return _untaken(folder, _read_lines(folder / RECORDS))
+
+
+def _untaken(folder: Path, reported: Sequence[AnyRecord]) -> dict[str, AnyRecord]:
+    taken = {_work(record) for record in reported}
+    last = {record.nodeid: record for record in reported}
+    journalled = sorted(_journalled(folder), key=lambda record: record.started_at)
+    return {
+        record.nodeid: record
+        for record in journalled
+        if _work(record) not in taken and _outlasts(record, last.get(record.nodeid))
+    }
+
+
+def _work(record: AnyRecord) -> tuple[str, str]:
+    """Return what tells a piece of work from others: an item may be run several times."""
+    return record.nodeid, record.started_at
+
+
+def _outlasts(journalled: AnyRecord, reported: AnyRecord | None) -> bool:
+    """Whether an item's journalled record counts, and not the one that was reported last.
+
+    It does if it is of a later attempt. What has no beginning (a skip, a broken fixture) is
+    what pytest made of the item at its turn, but for a worker's death, which nobody chose.
+    """
+    if reported is None or (reported.failure and reported.failure.stage == WORKER_CRASH):
+        return True
+    return "" < reported.started_at < journalled.started_at
+
+
+def _journalled(folder: Path) -> Iterator[AnyRecord]:
+    """Yield the records of a folder's journals; what is not whole there runs again."""
+    for path in sorted(folder.glob(JOURNALS)):
+        with suppress(FileError):  # removed meanwhile
+            for line in read_bytes(path).split(b"\n"):
+                with suppress(FileError):
+                    if line.strip():
+                        yield _record(line, path, 0)
+
+
 def read_records(path: Path) -> list[AnyRecord]:
-    """Read the records of a run, one for each item in the order of their first lines.
+    """Read a file of records, one for each item in the order of their first lines.
 
     Of several records of an item the last counts. A last line that was never finished,
     as a killed run leaves it, is left out.
@@ -181,20 +244,23 @@ def read_records(path: Path) -> list[AnyRecord]:
     Raises:
         FileError: The file cannot be read, or a line is no record; names the line.
     """
-    found: dict[tuple[str, str], AnyRecord] = {}
+    return _last_of_each(_read_lines(path))
+
+
+def _last_of_each(records: Sequence[AnyRecord]) -> list[AnyRecord]:
+    return list({_key(record): record for record in records}.values())
+
+
+def _read_lines(path: Path) -> list[AnyRecord]:
+    """Read all the records of a file; errors as in `read_records`."""
     *lines, rest = read_bytes(path).split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            record = _record(line, path, number)
-            found[_key(record)] = record
-    if rest.strip():
-        try:
-            record = _record(rest, path, len(lines) + 1)
-        except FileError:
-            pass
-        else:
-            found[_key(record)] = record
-    return list(found.values())
+    found = [
+        _record(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()
+    ]
+    with suppress(FileError):
+        if rest.strip():
+            found.append(_record(rest, path, len(lines) + 1))
+    return found
 
 
 def _record(line: bytes, path: Path, number: int) -> AnyRecord:

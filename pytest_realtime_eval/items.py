@@ -358,7 +358,7 @@ def conclude(item: EvalItem, record: AnyRecord) -> None:
 def attach_records(
     item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
 ) -> None:
-    """Put the records of an item on its report as plain JSON, under ``eval_records``.
+    """Put the records of an item on its report, under ``eval_records``, as lines of JSON.
 
     What a Python test played goes with its teardown, when the test's outcome is known.
     """
@@ -371,9 +371,10 @@ def attach_records(
     else:
         records = _records_of_test(item, report)
     if records:
-        report.eval_records = [  # type: ignore[attr-defined]  # ours
-            record.model_dump(mode="json") for record in records
-        ]
+        from pytest_realtime_eval.schemas.results import to_line
+
+        report.eval_records = [to_line(record) for record in records]  # type: ignore[attr-defined]  # ours
+        report.eval_outcome = records[0].outcome  # type: ignore[attr-defined]  # ours
         if call.when == "call":
             report.duration = sum(record.duration_ms for record in records) / 1000
 
@@ -437,7 +438,5 @@ def teststatus(
     report: pytest.CollectReport | pytest.TestReport,
 ) -> tuple[str, str, str] | None:
     """Return how the terminal names an eval's outcome; ``None`` leaves it to pytest."""
-    records = getattr(report, "eval_records", None)
-    if not records or report.when != "call":
-        return None
-    return _STATUS.get(records[0]["outcome"])
+    outcome = getattr(report, "eval_outcome", None)
+    return _STATUS.get(outcome) if outcome and report.when == "call" else None

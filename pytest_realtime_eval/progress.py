@@ -7,6 +7,7 @@ few hooks; those and the thread of this module take turns by a lock.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import queue
 import sys
@@ -129,9 +130,9 @@ class ProgressDisplay:
             if report.nodeid not in progress.finished:
                 progress.finish(report.nodeid, None)
         elif when == "call" and report.nodeid not in progress.finished:
-            records: list[dict[str, Any]] = getattr(report, "eval_records", [])
-            for record in records:
-                progress.finish(report.nodeid, record.get("cost_usd"))
+            lines: list[str] = getattr(report, "eval_records", [])
+            for line in lines:
+                progress.finish(report.nodeid, json.loads(line)["cost_usd"])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:  # noqa: ANN401 - xdist publishes no types

@@ -8,11 +8,11 @@ records at the end, and thresholds decide the exit status.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import time
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,7 +52,8 @@ class Reporter:
         self._options = options
         self._identity = identity
         self._folder = Path(identity.folder)
-        self._records: dict[str, list[dict[str, Any]]] = {}
+        # Lines of ``records.jsonl``: parsed, they take five times the memory.
+        self._lines: dict[str, list[str]] = {}
         self._file: LineFile | None = None
         # Why records of this run are not on disk, if some are not.
         self._unsaved: OSError | None = None
@@ -99,8 +100,8 @@ class Reporter:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the records that a report carries, or that a crashed worker left missing."""
-        if records := getattr(report, "eval_records", None):
-            self._keep(report.nodeid, records)
+        if lines := getattr(report, "eval_records", None):
+            self._keep(report.nodeid, lines)
             self._outstanding.discard(report.nodeid)
         elif _worker_crashed(report) and is_eval_id(report.nodeid):
             self._keep(report.nodeid, [_crashed(report, self._options.rootdir)])
@@ -111,8 +112,6 @@ class Reporter:
         """Keep a record of a file that could not be collected."""
         if report.failed:
             self._other_failures.add(report.nodeid)
-        if not self._only_collects and (records := getattr(report, "eval_records", None)):
-            self._keep(report.nodeid, records)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
@@ -160,15 +159,20 @@ class Reporter:
             self._file = LineFile(self._folder / RECORDS)
         return self._file
 
-    def _keep(self, nodeid: str, records: list[dict[str, Any]]) -> None:
+    def _keep(self, nodeid: str, lines: list[str]) -> None:
         file = self._begin()
-        self._records[nodeid] = records
-        for record in records:
-            self._tell_unknown_cost(record)
+        self._lines[nodeid] = lines
+        self._tell_unknown_cost(lines)
         try:
-            file.append("".join(_line(each) for each in records if not each.get("resumed")))
+            file.append("".join(f"{line}\n" for line in lines if not self._is_resumed(line)))
         except OSError as error:
             self._stop_unsaved(error)
+
+    def _is_resumed(self, line: str) -> bool:
+        """Whether a record is that of the run that is resumed: the file has it."""
+        from pytest_realtime_eval.schemas.results import parse_line
+
+        return self._identity.resumes and parse_line(line).resumed
 
     def _stop_unsaved(self, error: OSError) -> None:
         """Stop the run: what it pays for from here on would be lost."""
@@ -182,10 +186,11 @@ class Reporter:
         """Begin with all that is kept of the run that is resumed, now in one whole file."""
         from pytest_realtime_eval.reports.files import remove_unfinished
         from pytest_realtime_eval.reports.stored import kept_records
+        from pytest_realtime_eval.schemas.results import to_line
 
         remove_unfinished(self._folder)
         for record in kept_records(self._folder):
-            self._records.setdefault(record.nodeid, []).append(record.model_dump(mode="json"))
+            self._lines.setdefault(record.nodeid, []).append(to_line(record))
         self._write_records()
         remove_journals(self._folder)
 
@@ -193,8 +198,8 @@ class Reporter:
         from pytest_realtime_eval.reports.files import write_text
         from pytest_realtime_eval.reports.stored import RECORDS
 
-        records = (record for records in self._records.values() for record in records)
-        write_text(self._folder / RECORDS, "".join(map(_line, records)))
+        lines = chain.from_iterable(self._lines.values())
+        write_text(self._folder / RECORDS, "".join(f"{line}\n" for line in lines))
 
     def _write_all(self) -> None:
         """Write all records in one go; for those that could not be, there may be room by now."""
@@ -212,13 +217,13 @@ class Reporter:
             stack.callback(self._shut_endpoint_down)
             if self._file is not None:
                 self._file.close()
-            if self._records and (self._unsaved or self._identity.resumes):
+            if self._lines and (self._unsaved or self._identity.resumes):
                 self._write_all()
             if self._file is not None and not self._unsaved:
                 # A folder that cannot be changed or read is told with its tables.
                 with contextlib.suppress(FileError, OSError):
                     self._put_journals_away()
-            if self._records:
+            if self._lines:
                 self._assembly = self._assemble_or_note()
                 session.exitstatus = self._exit_status(session)
                 if self._options.get("submit") and not self._submit():
@@ -262,7 +267,7 @@ class Reporter:
         from pytest_realtime_eval.reports.assemble import assemble
         from pytest_realtime_eval.settings import assembly_settings, run_info
 
-        records = self._parsed
+        records = self._records
         self._remember_durations(records)
         elapsed = time.perf_counter() - self._started
         self._store(elapsed)
@@ -272,12 +277,12 @@ class Reporter:
         return assemble(records, info, settings)
 
     @cached_property
-    def _parsed(self) -> list[AnyRecord]:
-        from pytest_realtime_eval.schemas.results import parse_record
+    def _records(self) -> list[AnyRecord]:
+        """The run's records in one order, whichever worker was first."""
+        from pytest_realtime_eval.schemas.results import parse_line
 
-        # In one order, whichever worker was first.
-        nodeids = sorted(self._records, key=_natural)
-        return [parse_record(data) for nodeid in nodeids for data in self._records[nodeid]]
+        nodeids = sorted(self._lines, key=_natural)
+        return [parse_line(line) for nodeid in nodeids for line in self._lines[nodeid]]
 
     def _remember_durations(self, records: list[AnyRecord]) -> None:
         """Keep how long simulations took, for the division of the next run."""
@@ -299,7 +304,7 @@ class Reporter:
 
     def _exit_status(self, session: pytest.Session) -> int:
         """Return what the thresholds make of pytest's own exit status."""
-        if any(map(_is_misconfigured, self._records.values())):
+        if any(map(_is_misconfigured, self._records)):
             return pytest.ExitCode.USAGE_ERROR
         if session.exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             return session.exitstatus
@@ -316,7 +321,7 @@ class Reporter:
 
     def _ran_out_of_money(self) -> bool:
         """Whether items were left out because the run had cost what it may."""
-        unstarted = [r for records in self._records.values() for r in records if _unstarted(r)]
+        unstarted = [record for record in self._records if _unstarted(record)]
         if unstarted:
             self._notes.append(
                 f"ERROR: --eval-max-cost-usd was reached: {len(unstarted)} of the run's items "
@@ -324,16 +329,18 @@ class Reporter:
             )
         return bool(unstarted)
 
-    def _tell_unknown_cost(self, record: dict[str, Any]) -> None:
+    def _tell_unknown_cost(self, lines: list[str]) -> None:
         """Say once that a budget cannot hold, since nobody knows what something costs."""
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         if self._options.get("max_cost_usd") is None or self._told_unknown_cost or not terminal:
             return
-        if _has_unknown_cost(record):
+        from pytest_realtime_eval.schemas.results import parse_line
+
+        if unknown := [r.nodeid for r in map(parse_line, lines) if _has_unknown_cost(r)]:
             self._told_unknown_cost = True
             terminal.ensure_newline()
             terminal.write_line(
-                f"evals: what {record['nodeid']} cost is not known, so --eval-max-cost-usd does "
+                f"evals: what {unknown[0]} cost is not known, so --eval-max-cost-usd does "
                 "not count it; a price table (--eval-price-file) would",
                 yellow=True,
             )
@@ -345,17 +352,13 @@ class Reporter:
         checks = self._assembly.info.thresholds if self._assembly else ()
         if not any(check.expression.startswith("pass_rate") for check in checks):
             return False
-        failed = [
-            nodeid
-            for nodeid, records in self._records.items()
-            if any(record["outcome"] not in _HARMLESS for record in records)
-        ]
+        failed = {record.nodeid for record in self._records if record.outcome not in _HARMLESS}
         self._notes.append(f"tolerated, since pass_rate is met: {', '.join(sorted(failed))}")
         return True
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Close the run: tables, thresholds, what was not graded, where the results lie."""
-        if not self._records and not self._notes:
+        if not self._lines and not self._notes:
             return
         width = min(terminalreporter._tw.fullwidth, 120)  # pytest tells its width nowhere else
         terminalreporter.section("evals")
@@ -370,7 +373,7 @@ class Reporter:
 
         found = self._assembly
         lines = closing_lines(
-            self._parsed, found.summary, found.info, width=width, report=found.report
+            self._records, found.summary, found.info, width=width, report=found.report
         )
         if found.comparison:
             from pytest_realtime_eval.compare.show import short_lines
@@ -384,7 +387,7 @@ class Reporter:
             return
         from pytest_realtime_eval.reports.github import job_summary, workflow_commands
 
-        records = self._parsed
+        records = self._records
         for line in workflow_commands(records, self._options.rootdir):
             terminalreporter.write_line(line)
         if path := os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -440,26 +443,23 @@ def _natural(nodeid: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
-def _line(record: dict[str, Any]) -> str:
-    """Return a record as it stands in ``records.jsonl``."""
-    return json.dumps(record, ensure_ascii=False) + "\n"
-
-
-def _unstarted(record: dict[str, Any]) -> bool:
+def _unstarted(record: AnyRecord) -> bool:
     """Whether an item was left out because the run had cost what it may."""
-    return bool(record.get("failure")) and record["failure"]["stage"] == BudgetReached.failure_stage
+    return record.failure is not None and record.failure.stage == BudgetReached.failure_stage
 
 
-def _has_unknown_cost(record: dict[str, Any]) -> bool:
+def _has_unknown_cost(record: AnyRecord) -> bool:
     """Whether an item used a model and nobody knows what that cost."""
-    turns = (record.get("transcript") or {}).get("turns")
-    return record.get("cost_usd") is None and bool(turns or record.get("predicted"))
+    if record.kind == "entry":
+        answered = bool(record.predicted)
+    else:
+        answered = record.transcript is not None and bool(record.transcript.turns)
+    return answered and record.cost_usd is None
 
 
-def _is_misconfigured(records: list[dict[str, Any]]) -> bool:
-    """Whether a setting was found wrong only when an item needed it."""
-    failures = (record.get("failure") or {} for record in records)
-    return any(failure.get("error_type") == "ConfigurationError" for failure in failures)
+def _is_misconfigured(record: AnyRecord) -> bool:
+    """Whether a setting was found wrong only when the item needed it."""
+    return record.failure is not None and record.failure.error_type == "ConfigurationError"
 
 
 def _worker_crashed(report: pytest.TestReport) -> bool:
@@ -468,8 +468,10 @@ def _worker_crashed(report: pytest.TestReport) -> bool:
     return when == "???"
 
 
-def _crashed(report: pytest.TestReport, rootdir: Path) -> dict[str, Any]:
-    """Return the record of an item whose worker died while it ran."""
+def _crashed(report: pytest.TestReport, rootdir: Path) -> str:
+    """Return the line of an item whose worker died while it ran."""
+    from pytest_realtime_eval.schemas.results import parse_record, to_line
+
     path, _, name = report.nodeid.partition("::")
     reason = str(report.longrepr)
     broken = {
@@ -478,9 +480,9 @@ def _crashed(report: pytest.TestReport, rootdir: Path) -> dict[str, Any]:
         "failure": {"stage": WORKER_CRASH, "error_type": "WorkerCrash", "message": reason},
     }
     if job := _entry_job(report.nodeid, rootdir):
-        return job.record(**broken).model_dump(mode="json")
+        return to_line(job.record(**broken))
     item = {"kind": "simulation", "nodeid": report.nodeid, "path": path, "simulation_id": name}
-    return item | broken
+    return to_line(parse_record(item | broken))
 
 
 def _entry_job(nodeid: str, rootdir: Path) -> EntryJob | None:

@@ -9,7 +9,6 @@ journals are read, `reports.stored` says; a run that is whole leaves none.
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -43,9 +42,11 @@ class Journal:
         One that cannot be written reaches pytest all the same, and the run is stopped when
         it cannot be written there either.
         """
+        from pytest_realtime_eval.schemas.results import to_line
+
         if _is_worth_keeping(record):
             with contextlib.suppress(OSError):
-                self._open().append(_line(record))
+                self._open().append(to_line(record) + "\n")
 
     def _open(self) -> LineFile:
         if self._file is None:
@@ -69,13 +70,6 @@ def _is_worth_keeping(record: AnyRecord) -> bool:
         return True
     transcript = record.transcript if record.kind == "simulation" else None
     return transcript is not None and bool(transcript.turns)
-
-
-def _line(record: AnyRecord) -> str:
-    try:
-        return record.model_dump_json() + "\n"
-    except ValueError:  # lone surrogates, which models send
-        return json.dumps(record.model_dump(mode="json"), ensure_ascii=False) + "\n"
 
 
 def remove_journals(folder: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -54,7 +55,14 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write indented JSON; ``ValueError`` when it holds NaN or an infinity."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    # A card of many entries as one text would take more memory than all their records.
+    pieces = json.JSONEncoder(ensure_ascii=False, indent=2, allow_nan=False).iterencode(value)
+    with (
+        replacing(path) as file,
+        TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="\n") as text,
+    ):
+        text.writelines(pieces)
+        text.write("\n")
 
 
 class LineFile:
@@ -67,6 +75,7 @@ class LineFile:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("ab", buffering=0)
+        self._length = self._file.tell()
 
     def append(self, text: str) -> None:
         """Append lines, as `write_text` writes them.
@@ -74,14 +83,15 @@ class LineFile:
         Raises:
             OSError: They could not be written; the file is as it was.
         """
-        rest = memoryview(text.encode("utf-8", errors="backslashreplace"))
-        length = self._file.seek(0, os.SEEK_END)
+        data = memoryview(text.encode("utf-8", errors="backslashreplace"))
+        rest = data
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError:
-            self._file.truncate(length)
+            self._file.truncate(self._length)
             raise
+        self._length += len(data)
 
     def close(self) -> None:
         """Close the file; idempotent."""

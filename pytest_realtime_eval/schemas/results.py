@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pytest_realtime_eval.schemas.document import Record
 from pytest_realtime_eval.schemas.transcript import Failure, Transcript, Usage
@@ -171,5 +172,22 @@ _RECORD: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discrim
 
 
 def parse_record(data: object) -> AnyRecord:
-    """Return the record that a line of ``records.jsonl`` holds."""
+    """Return the record that the parsed JSON of a line of ``records.jsonl`` holds."""
     return _RECORD.validate_python(data)
+
+
+def to_line(record: AnyRecord) -> str:
+    """Return a record as it stands in ``records.jsonl``, without the line's end."""
+    try:
+        return record.model_dump_json()
+    except ValueError:  # lone surrogates, which models send: escaped, they are JSON
+        text = json.dumps(record.model_dump(mode="json"), ensure_ascii=False)
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def parse_line(line: str) -> AnyRecord:
+    """Return the record of a line that `to_line` made."""
+    try:
+        return _RECORD.validate_json(line)
+    except ValidationError:  # of lone surrogates pydantic reads no JSON
+        return parse_record(json.loads(line))

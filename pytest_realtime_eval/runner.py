@@ -233,8 +233,9 @@ class Runner:
         )
 
         if item.path not in self._datasets:
-            recording = DatasetCassette(item.dataset, item.path, self.cassettes)
-            self._datasets[item.path] = recording
+            self._datasets[item.path] = DatasetCassette(
+                item.dataset, item.path, self.cassettes, self.identity.meeting_place
+            )
         sampling = Sampling(self.options.get("temperature"), self.options.get("max_tokens"))
         return EntrySource(source, self._datasets[item.path], item.entry, sampling)
 

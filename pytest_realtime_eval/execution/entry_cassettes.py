@@ -8,11 +8,8 @@ file in order: entries as the dataset has them, each once.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import tempfile
 import threading
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_realtime_eval.exceptions import CassetteError
@@ -30,6 +27,7 @@ from pytest_realtime_eval.text.cassette import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from filelock import BaseFileLock
 
@@ -58,12 +56,17 @@ class DatasetCassette:
         dataset: Its entries' order is the file's.
         path: The dataset's file.
         mode: What is recorded, and what is replayed.
+        meeting_place: Where the processes of the run lock each other out, away from users'
+            files.
     """
 
-    def __init__(self, dataset: Dataset, path: Path, mode: CassetteMode) -> None:
+    def __init__(
+        self, dataset: Dataset, path: Path, mode: CassetteMode, meeting_place: Path
+    ) -> None:
         self.path: Final = path.parent / FOLDER / f"{dataset.id}.jsonl"
         self.mode: Final = mode
         self._dataset = dataset
+        self._meeting_place = meeting_place
         self._guard = threading.Lock()
         self._entries: dict[str, dict[str, Any]] | None = None
         self._has_written = False
@@ -125,11 +128,10 @@ class DatasetCassette:
         return found
 
     def _lock(self) -> BaseFileLock:
-        """Return the lock that the processes of a machine share, away from users' files."""
         from filelock import FileLock
 
-        name = hashlib.sha256(str(self.path.resolve()).encode()).hexdigest()[:16]
-        return FileLock(Path(tempfile.gettempdir()) / f"realtime-eval-cassette-{name}.lock")
+        self._meeting_place.mkdir(parents=True, exist_ok=True)
+        return FileLock(self._meeting_place / "cassettes.lock")
 
 
 @dataclass(frozen=True, slots=True)

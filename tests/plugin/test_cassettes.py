@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -360,6 +361,21 @@ def test_translations_are_recorded_in_one_file_and_replayed(each_mode: Suite) ->
     assert {verdict["status"] for verdict in verdicts} == {"not_applicable"}
     # The threshold, too, is part of the key.
     assert timeless(first, "verdicts", "content_key") == timeless(second, "verdicts", "content_key")
+
+
+def test_recording_leaves_nothing_in_the_folder_for_temporary_files(
+    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    suite.simulation("sim_tidy")
+    suite.write("conftest.py", IMPORTABLE)
+    suite.write("evals/words.json", DATASET)
+    suite.write("upper_tidy.py", TRANSLATE.format(before="pass"))
+    model = ("--eval-model", "callable:upper_tidy:upper")
+    run(suite, "first", *model, "--eval-record", "new").assert_outcomes(passed=7)
+    assert list(temporary.iterdir()) == []
 
 
 def test_an_entry_that_no_longer_fits_says_what_changed_and_is_recorded_anew(

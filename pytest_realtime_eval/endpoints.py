@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_realtime_eval.conversation.loop import Endpoints
-    from pytest_realtime_eval.embedded.process import EmbeddedProcess
+    from pytest_realtime_eval.execution.embedded import EmbeddedEndpoint
     from pytest_realtime_eval.execution.identity import RunIdentity
     from pytest_realtime_eval.graders.judge import Judge
     from pytest_realtime_eval.options import Options
@@ -55,31 +55,24 @@ def open_endpoints(
     Starts the embedded endpoint when the run talks to it and no process of the run has.
     """
     from pytest_realtime_eval.conversation.loop import Endpoints
-    from pytest_realtime_eval.realtime.endpoint import Endpoint, openai_endpoint, url_endpoint
+    from pytest_realtime_eval.realtime.endpoint import openai_endpoint, url_endpoint
 
     chosen = choose_endpoint(options, environ)
     if chosen == "embedded":
-        running = embedded_process(identity)
-        headers = {"Authorization": f"Bearer {running.token}"}
-        endpoint = Endpoint(name="embedded", url=running.url, headers=headers)
-    elif chosen == "openai":
-        endpoint = openai_endpoint(environ)
-    else:
-        endpoint = url_endpoint(chosen, environ)
-    if chosen == "embedded":
+        embedded = embedded_endpoint(identity)
         # The stand-in says so wherever a model is named, whatever the simulations ask for.
-        return Endpoints(
-            assistant=endpoint.with_model(EMBEDDED_MODELS[0]),
-            simulator=endpoint.with_model(EMBEDDED_MODELS[1]),
-        )
+        assistant, simulator = map(embedded.endpoint, EMBEDDED_MODELS)
+        return Endpoints(assistant, simulator, embedded.connect, embedded.connect)
+    endpoint = openai_endpoint(environ) if chosen == "openai" else url_endpoint(chosen, environ)
     return Endpoints(assistant=endpoint, simulator=endpoint)
 
 
-def embedded_process(identity: RunIdentity) -> EmbeddedProcess:
+def embedded_endpoint(identity: RunIdentity) -> EmbeddedEndpoint:
     """Return the run's embedded endpoint, started if no process of the run has."""
     from pytest_realtime_eval.embedded.process import ensure_running
+    from pytest_realtime_eval.execution.embedded import EmbeddedEndpoint
 
-    return ensure_running(_rendezvous(identity), identity.controller_pid)
+    return EmbeddedEndpoint(lambda: ensure_running(_rendezvous(identity), identity.controller_pid))
 
 
 def close_endpoints(identity: RunIdentity) -> None:

@@ -94,22 +94,29 @@ def open_text_source(
     if model.startswith("callable:") and str(options.rootdir) not in sys.path:
         # As `python -m pytest` does it: a module beside the evals need not be installed.
         sys.path.append(str(options.rootdir))
-    embedded = None
-    if model == "embedded":
-        from pytest_realtime_eval.endpoints import embedded_process
-
-        running = embedded_process(identity)
-        embedded = (running.base_url, running.token)
-    return text_source(
+    open_ = partial(
+        text_source,
         model,
         environ=environ,
         base_url=get("base_url"),
-        embedded=embedded,
         temperature=get("temperature"),
         max_tokens=get("max_tokens"),
         batch_size=get("batch_size"),
         timeout_s=get("response_timeout"),
         gate=gate,
+    )
+    if model != "embedded":
+        return open_()
+    from pytest_realtime_eval.endpoints import embedded_endpoint
+    from pytest_realtime_eval.execution.embedded import EmbeddedSource
+    from pytest_realtime_eval.text.client import Retries
+
+    return EmbeddedSource(
+        embedded_endpoint(identity),
+        # It is on this machine and never busy: if it is gone, that shows soon.
+        lambda running: open_(
+            embedded=(running.base_url, running.token), retries=Retries(attempts=2)
+        ),
     )
 
 

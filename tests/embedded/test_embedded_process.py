@@ -83,7 +83,9 @@ def test_it_is_started_again_after_it_was_killed(rendezvous: Path) -> None:
     first = ensure_running(rendezvous, os.getpid())
     os.kill(first.pid, signal.SIGKILL)
     wait_until_gone(first.pid)
-    second = ensure_running(rendezvous, os.getpid())
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _: ensure_running(rendezvous, os.getpid()), range(8)))
+    (second,) = found
     assert second.pid != first.pid
     assert second.token != first.token
 

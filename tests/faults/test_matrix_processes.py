@@ -218,17 +218,25 @@ def test_worker_killed(project: Project, inspection: type[Inspection], row: Row)
     left.is_readable()
 
 
-SAYS_MUCH: Final = {"trace_level": [{"id": "says", "type": "mentions", "values": ["o"]}]}
+OFFERS: Final = {"id": "offers", "type": "mentions", "values": ["I can look something up"]}
+#: So that there is time to meet a conversation in the middle.
+SPEAKS_SLOWLY: Final = (
+    "--eval-endpoint=embedded",
+    "--eval-response-timeout=20",
+    "--eval-real-time",
+)
+PLAYS_EMBEDDED: Final = {"trace_level": [OFFERS]}
 
 
 def test_endpoint_killed(
     project: Project, inspection: type[Inspection], row: Row, eventually: Callable[..., bool]
 ) -> None:
     for name in ("sim_a", "sim_z_broken"):
-        project.simulation(name, graders=SAYS_MUCH)
-    options = ("--eval-endpoint=embedded", "--eval-response-timeout=10", *row.options)
+        project.simulation(name, graders=PLAYS_EMBEDDED)
+    options = (*SPEAKS_SLOWLY, *row.options)
     with project.started(IN_ORDER, *options) as process:
-        assert eventually(lambda: project.kept() == ["sim_a"], 60)
+        # A session that is not open yet would be opened at the next process.
+        assert eventually(lambda: speaking(project) == {"sim_z_broken"}, 60)
         (endpoint,) = [pid for pid in project.running() if is_endpoint(pid)]
         os.kill(endpoint, signal.SIGKILL)
         assert process.wait(30) == row.exit
@@ -237,9 +245,9 @@ def test_endpoint_killed(
     broken = left.records["sim_z_broken"]
     assert broken.outcome == row.outcome
     assert broken.failure is not None
-    # Where the signal meets it: before a session is open, or in a response.
+    # Where the signal meets it: between events, or in a response.
     assert broken.failure.stage in (row.stage, "response_missing_done")
-    assert left.records["sim_a"].failure is None
+    assert left.records["sim_a"].outcome == "passed"
     left.is_readable()
 
 
@@ -247,6 +255,42 @@ def is_endpoint(pid: int) -> bool:
     """Whether a process is the embedded endpoint."""
     command = Path(f"/proc/{pid}/cmdline").read_bytes()
     return b"pytest_realtime_eval.embedded" in command
+
+
+def speaking(project: Project) -> set[str]:
+    """Return the simulations whose records are not there yet, and whose callers have spoken."""
+    logs = project.root.glob("results/*/events/*.jsonl")
+    return {log.stem for log in logs if b"response.done" in log.read_bytes()} - set(project.kept())
+
+
+def test_endpoint_replaced(
+    project: Project, inspection: type[Inspection], row: Row, eventually: Callable[..., bool]
+) -> None:
+    names = {f"sim_{letter}" for letter in "abcdef"}
+    for name in names:
+        project.simulation(name, graders=PLAYS_EMBEDDED)
+    options = (*SPEAKS_SLOWLY, "--eval-retries=2")
+    with project.started("--eval-concurrency=2", *options, *row.options) as process:
+        assert eventually(lambda: project.kept() and speaking(project), 60)
+        (endpoint,) = [pid for pid in project.running() if is_endpoint(pid)]
+        in_flight = names - set(project.kept())
+        os.kill(endpoint, signal.SIGKILL)
+        assert process.wait(60) == row.exit, project.output
+        assert project.all_ended()
+    left = inspection(project)
+    assert {name: record.outcome for name, record in left.records.items()} == dict.fromkeys(
+        names, row.outcome
+    )
+    again = {name for name, record in left.records.items() if record.attempts}
+    assert again
+    assert again <= in_flight
+    for name in again:
+        first, second = left.records[name].attempts
+        assert (first.outcome, second.outcome) == ("infra_error", row.outcome)
+    for record in left.records.values():
+        assert record.transcript is not None
+        assert len(record.transcript.turns) == row.turns
+    left.is_readable()
 
 
 def in_flight(project: Project) -> bool:

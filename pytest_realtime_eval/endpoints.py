@@ -171,4 +171,4 @@ def configured_judge(
     if not is_openai(url) and not options.get("judge_model"):
         raise ConfigurationError("a judge that is not OpenAI's needs --eval-judge-model")
     dialect = (Responses if is_openai(url) else ChatCompletions)(url, key_for(url, environ))
-    return Judge(TextClient(dialect, gate=gate), model)
+    return Judge(TextClient(dialect, timeout_s=options.get("judge_timeout"), gate=gate), model)

@@ -138,6 +138,13 @@ OPTIONS: Final = (
     Option("simulator-model", "realtime model that plays the user"),
     Option("judge-model", "model of the llm_as_judge graders that name none"),
     Option("judge-base-url", "OpenAI-compatible API that judges", metavar="URL"),
+    Option(
+        "judge-timeout",
+        "seconds that the judge has for an answer, before it is asked again",
+        _positive_float,
+        60.0,
+        metavar="SECONDS",
+    ),
     Option("base-url", "OpenAI-compatible API that translates", metavar="URL"),
     Option(
         "assistant-system-prompt-file",

@@ -61,6 +61,12 @@ def add_report_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
     regrade.add_argument(
         "--judge-base-url", metavar="URL", help="OpenAI-compatible API that judges"
     )
+    regrade.add_argument(
+        "--judge-timeout",
+        type=_seconds,
+        metavar="SECONDS",
+        help="seconds that the judge has for an answer (default: 60)",
+    )
     regrade.add_argument("--run-name", metavar="NAME", help="name of the new run's folder")
     regrade.add_argument(
         "--concurrency",
@@ -86,6 +92,13 @@ def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("must be above 0")
     return value
 
 
@@ -162,7 +175,7 @@ def _judge(args: argparse.Namespace) -> Judge | None:
     from pytest_realtime_eval.graders.judge import Judge
     from pytest_realtime_eval.options import Options
 
-    named = {"judge_model": args.judge_model, "judge_base_url": args.judge_base_url}
+    named = {key: getattr(args, key) for key in ("judge_model", "judge_base_url", "judge_timeout")}
     judge = configured_judge(Options(Path.cwd(), command_line=named), os.environ)
     if judge is None or args.judge_model is None:
         return judge

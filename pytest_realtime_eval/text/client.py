@@ -309,7 +309,7 @@ class TextClient:
         self.dialect: Final = dialect
         self.host: Final = host_of(dialect.base_url)
         self._url: Final = dialect.base_url.rstrip("/") + dialect.path
-        self._timeout_s: Final = timeout_s
+        self.timeout_s: Final = timeout_s
         self._retries: Final = retries or Retries()
         self._gate: Final = gate
         self._sleep: Final = sleep
@@ -374,7 +374,7 @@ class TextClient:
                 content = await response.read()
                 status, headers = response.status, response.headers
         except TimeoutError as error:
-            message = f"{self.host} did not answer within {self._timeout_s:g} s"
+            message = f"{self.host} did not answer within {self.timeout_s:g} s"
             raise InfraError(message, failure_stage="response_timeout") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             message = self._clean(f"{self.host} cannot be reached: {error or type(error).__name__}")
@@ -396,7 +396,7 @@ class TextClient:
             proxied = any(os.environ.get(n) or os.environ.get(n.upper()) for n in _PROXIES)
             self._session = aiohttp.ClientSession(
                 headers=headers,
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+                timeout=aiohttp.ClientTimeout(total=self.timeout_s),
                 # How many requests are in flight is decided by those who ask.
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),

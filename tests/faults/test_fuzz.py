@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import wave
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -26,8 +27,10 @@ from pytest_realtime_eval.schemas.simulation import load_simulation
 from pytest_realtime_eval.schemas.tools import validate_tools
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+T = TypeVar("T")
 
 #: Words of the formats, so that fuzz gets past the first check.
 WORDS: Final = """
@@ -53,16 +56,79 @@ response.output_text.delta response.output_text.done response.function_call_argu
 response.function_call_arguments.done response.done
 """.split()  # noqa: SIM905 - as above
 
-# Surrogates too: JSON may hold them as escapes.
-texts = st.one_of(st.sampled_from(WORDS), st.text(st.characters(codec=None), max_size=20))
-numbers = st.one_of(st.integers(), st.floats(allow_nan=False), st.sampled_from([0, 1, -1, 10**30]))
-leaves = st.one_of(st.none(), st.booleans(), numbers, texts)
-values = st.recursive(
-    leaves,
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(texts, inner, max_size=5)),
-    max_leaves=25,
+NUMBERS: Final = (0, 1, -1, 0.5, -0.0, 1e308, 5e-324, float("inf"), float("-inf"), 2**63, 10**30)
+TEXTS: Final = (
+    "",
+    " ",
+    "\0",
+    "\n",
+    '"',
+    "../x",
+    "/",
+    "é",
+    "e\u0301",
+    "\u202e",
+    "\ud800",
+    "1e999",
+    "x" * 300,
 )
-documents = st.dictionaries(st.sampled_from(WORDS), values, max_size=8) | values
+
+
+class Choices:
+    """Decisions by bytes, and by zeros when they have run out: small ones make simple values.
+
+    hypothesis draws the bytes at once. Drawn one by one, what they decide would take ten
+    times as long as what is tested.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._rest = iter(data)
+
+    def below(self, limit: int) -> int:
+        number = next(self._rest, 0)
+        return (
+            number if limit <= 256 else number << 16 | self.below(256) << 8 | self.below(256)
+        ) % limit
+
+    def one_of(self, options: Sequence[T]) -> T:
+        return options[self.below(len(options))]
+
+    def text(self) -> str:
+        match self.below(4):
+            case 0 | 1:
+                return self.one_of(WORDS)
+            case 2:
+                return self.one_of(TEXTS)
+        # Surrogates too: JSON may hold them as escapes.
+        return "".join(chr(self.below(sys.maxunicode + 1)) for _ in range(self.below(8)))
+
+    def leaf(self) -> Any:  # noqa: ANN401 - JSON
+        match self.below(8):
+            case 0 | 1 | 2 as constant:
+                return (None, False, True)[constant]
+            case 3:
+                return self.below(256) - 128
+            case 4:
+                return self.one_of(NUMBERS)
+        return self.text()
+
+    def value(self, depth: int = 4) -> Any:  # noqa: ANN401 - JSON
+        match self.below(4) if depth else 0:
+            case 2:
+                return [self.value(depth - 1) for _ in range(self.below(5))]
+            case 3:
+                return {self.text(): self.value(depth - 1) for _ in range(self.below(6))}
+        return self.leaf()
+
+    def document(self, depth: int = 3) -> dict[str, Any]:
+        return {self.one_of(WORDS): self.value(depth) for _ in range(self.below(9))}
+
+
+#: More than most values use up.
+choices = st.binary(min_size=48, max_size=160).map(Choices)
+texts = choices.map(Choices.text)
+values = choices.map(Choices.value)
+documents = choices.map(Choices.document) | values
 
 
 @contextlib.contextmanager
@@ -196,6 +262,21 @@ def test_files_that_are_anything(fuzz: Any, tmp_path: Path) -> None:  # noqa: AN
     fuzz(check, st.binary(max_size=300) | st.text().map(str.encode))
 
 
+#: What the columns of an index hold, beside anything.
+CELLS: Final = (("a", "b"), ("sim_a.json", "../x", "/"), ("1", "no"), ("", '"'), ("", "2", "1.5"))
+
+
+def rows_of(choices: Choices) -> str:
+    """Return lines of cells."""
+
+    def line() -> list[str]:
+        if choices.below(4) == 3:
+            return [choices.text() for _ in range(choices.below(8))]
+        return [choices.text() if choices.below(8) == 7 else choices.one_of(c) for c in CELLS]
+
+    return "\n".join(",".join(line()) for _ in range(choices.below(6)))
+
+
 def test_indexes(fuzz: Any, tmp_path: Path) -> None:  # noqa: ANN401 - see the fixture
     (tmp_path / "sim_a.json").write_text("{}")
     path = tmp_path / "index.csv"
@@ -206,9 +287,7 @@ def test_indexes(fuzz: Any, tmp_path: Path) -> None:  # noqa: ANN401 - see the f
         with no_foreign_exception():
             read_index(path, tmp_path)
 
-    cells = st.one_of(st.sampled_from(["a", "sim_a.json", "../x", "/", '"', "1.0", "no"]), texts)
-    rows = st.lists(cells, max_size=7).map(",".join)
-    fuzz(check, st.lists(rows, max_size=5).map("\n".join) | texts)
+    fuzz(check, choices.map(rows_of))
 
 
 def test_cards(fuzz: Any, tmp_path: Path) -> None:  # noqa: ANN401 - see the fixture
@@ -267,23 +346,32 @@ def test_wavs(fuzz: Any, tmp_path: Path) -> None:  # noqa: ANN401 - see the fixt
     fuzz(check, st.tuples(st.integers(0, 90), st.binary(max_size=8), st.integers(0, 100)))
 
 
-def test_events(fuzz: Any) -> None:  # noqa: ANN401 - see the fixture
-    kinds = st.sampled_from(EVENTS)
-    ids = st.sampled_from(["resp_1", "resp_2", "item_1", "", 7, None])
-    # Flat ones mostly, since making them is what takes the time.
-    flat = leaves | st.lists(leaves, max_size=2) | st.dictionaries(texts, leaves, max_size=2)
-    bodies = st.dictionaries(st.sampled_from(WORDS), flat, max_size=4)
-    responses = st.fixed_dictionaries({"id": ids, "output": st.lists(bodies, max_size=2)})
-    named = st.fixed_dictionaries(
-        {"type": kinds},
-        optional={
-            "response_id": ids, "item_id": ids, "delta": texts | st.sampled_from(["AAAA", "AA=="]),
-            "response": bodies | responses,
-            "session": bodies, "item": bodies, "error": bodies | texts, "transcript": texts,
-        },
-    )  # fmt: skip
-    mixed = st.builds(lambda event, body: {**body, **event}, named, bodies)
+#: What fields of events hold, beside anything.
+FIELDS: Final[dict[str, tuple[Any, ...]]] = {
+    "response_id": ("resp_1", "resp_2", "", 7, None),
+    "item_id": ("item_1", "resp_1", "", 7, None),
+    "delta": ("AAAA", "AA==", "yes", 7, None),
+    "id": ("resp_1", "resp_2", "item_1"),
+    "transcript": ("yes", "", 7),
+    "text": ("yes", "", 7),
+}
 
+
+def event_of(choices: Choices) -> dict[str, Any]:
+    """Return an event: of a known type, with some of its fields, and some of others."""
+    event = {"type": choices.one_of(EVENTS)} | choices.document(depth=1)
+    event |= {name: choices.one_of(known) for name, known in FIELDS.items() if choices.below(2)}
+    for name in ("response", "session", "item", "error"):
+        if choices.below(3) == 1:
+            event[name] = choices.document(depth=1)
+    if choices.below(4) == 1:
+        output = [choices.document(depth=1) for _ in range(choices.below(3))]
+        turn = choices.one_of(({"turn": "1"}, {"turn": "2"}, None))
+        event["response"] = {"id": choices.one_of(FIELDS["id"]), "output": output, "metadata": turn}
+    return {**event, "type": choices.leaf() if choices.below(16) == 1 else event["type"]}
+
+
+def test_events(fuzz: Any) -> None:  # noqa: ANN401 - see the fixture
     def check(events: list[dict[str, Any]]) -> None:
         protocol = SessionProtocol(
             input_format=AudioFormat.PCM16, output_format=AudioFormat.PCM16, sample_rate_hz=24_000
@@ -294,7 +382,7 @@ def test_events(fuzz: Any) -> None:  # noqa: ANN401 - see the fixture
                 for found in protocol.receive(parse_event(json.dumps(event)), 1.0):
                     repr(found)
 
-    fuzz(check, st.lists(mixed, max_size=4))
+    fuzz(check, st.lists(choices.map(event_of), max_size=8))
 
 
 def test_frames(fuzz: Any) -> None:  # noqa: ANN401 - see the fixture

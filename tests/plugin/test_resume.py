@@ -4,20 +4,21 @@ import csv
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from tests.conftest import CannedServer
     from tests.plugin.conftest import Suite
+
+SERVERS: Final = Path(__file__).parents[1] / "servers"
 
 PASSES = {"trace_level": [{"id": "says_yes", "type": "mentions", "values": ["yes"]}]}
 FAILS = {"trace_level": [{"id": "says_no", "type": "mentions", "values": ["never said"]}]}
@@ -231,8 +232,9 @@ def test_a_broken_line_is_told_with_its_number(suite: Suite) -> None:
 class Killed:
     """A project whose runs are killed, and what a run of it leaves that is not."""
 
-    def __init__(self, root: Path, server: CannedServer) -> None:
+    def __init__(self, root: Path, server: CannedServer, forking: subprocess.Popen[str]) -> None:
         self.root = root
+        self.forking = forking
         self.results = root / "results"
         for number, turns in enumerate((1, 2, 3, 2), start=1):
             self.simulation(f"sim_{number}", turns)
@@ -263,36 +265,68 @@ class Killed:
         (self.root / "evals").mkdir(exist_ok=True)
         (self.root / "evals" / f"{name}.json").write_text(json.dumps(data))
 
-    def start(self, mode: str, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a run in a process group of its own."""
-        plugins = ["-p", "no:randomly", "-p", "no:cacheprovider"]
-        command = [sys.executable, "-m", "pytest", "-q", mode, *plugins, *arguments]
-        environ = {k: v for k, v in os.environ.items() if "API_KEY" not in k}
-        return subprocess.Popen(  # noqa: S603 - pytest
-            command,
-            cwd=self.root,
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    def run(self, mode: str, *arguments: str, kill_after_s: float | None = None) -> tuple[int, str]:
+        """Run to the end, or to a moment when all of its processes are killed.
 
-    def finish(self, mode: str, *arguments: str) -> tuple[int, str]:
-        """Run to the end; return exit status and output."""
-        with self.start(mode, *arguments) as process:
-            output, _ = process.communicate(timeout=120)
-        return process.returncode, output.decode(errors="replace")
+        Returns:
+            The exit status, and what was printed.
+        """
+        output = self.root / "output"
+        wanted = {
+            "folder": str(self.root),
+            "arguments": ["-q", mode, *WITHOUT, *arguments],
+            "output": str(output),
+            "kill_after_s": kill_after_s,
+        }
+        assert self.forking.stdin is not None
+        assert self.forking.stdout is not None
+        self.forking.stdin.write(f"{json.dumps(wanted)}\n")
+        self.forking.stdin.flush()
+        return int(self.forking.stdout.readline()), output.read_text(errors="replace")
 
-    def kill(self, after_s: float, mode: str, *arguments: str) -> None:
-        """Start a run, and kill it with all of its processes."""
-        with self.start(mode, *arguments) as process:
-            time.sleep(after_s)
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate(timeout=30)
+    def took(self, mode: str) -> float:
+        """Run to the end; return how long it took, s."""
+        began = time.monotonic()
+        status, output = self.run(mode, "--eval-run-name", f"whole{mode}")
+        assert status == 0, output
+        return time.monotonic() - began
+
+
+#: Plugins that have nothing to do with it, and take their time to start.
+WITHOUT: Final = [
+    f"-pno:{name}"
+    for name in (
+        "randomly",
+        "cacheprovider",
+        "hypothesispytest",
+        "html",
+        "metadata",
+        "rerunfailures",
+        "timeout",
+    )
+]
 
 
 @pytest.fixture
-def killed(tmp_path: Path, canned_server: Callable[..., CannedServer]) -> Killed:
+def forking() -> Iterator[subprocess.Popen[str]]:
+    """Runs pytest in forks of one interpreter."""
+    environ = {k: v for k, v in os.environ.items() if "API_KEY" not in k}
+    with subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, str(SERVERS / "forking.py")],
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process  # leaving closes the pipes, which ends it
+
+
+@pytest.fixture
+def killed(
+    tmp_path: Path,
+    canned_server: Callable[..., CannedServer],
+    forking: subprocess.Popen[str],
+) -> Killed:
     server = canned_server(
         turns=9,
         user_ms=[200],
@@ -301,7 +335,7 @@ def killed(tmp_path: Path, canned_server: Callable[..., CannedServer]) -> Killed
         chat_latency_ms=30,
         assistant_lines=["Sure.", "Sure thing."],
     )
-    return Killed(tmp_path, server)
+    return Killed(tmp_path, server, forking)
 
 
 def summary_of(folder: Path) -> dict[str, Any]:
@@ -314,22 +348,25 @@ def summary_of(folder: Path) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_run_that_was_killed_a_hundred_times_is_complete_when_resumed(killed: Killed) -> None:
-    began = time.monotonic()
-    status, output = killed.finish("-n0", "--eval-run-name", "whole")
-    assert status == 0, output
-    took = time.monotonic() - began
-    whole = killed.results / "whole"
+    took = {mode: killed.took(mode) for mode in ("-n0", "-n2")}
+    whole = killed.results / "whole-n0"
+    is_like(killed.results / "whole-n2", whole)
     chance = random.Random(20_260_722)  # noqa: S311 - not for secrets
     for number in range(100):
-        name, mode = f"killed_{number}", chance.choice(("-n0", "-n2"))
-        killed.kill(chance.uniform(0.2, 1.2) * took, mode, "--eval-run-name", name)
+        name = f"killed_{number}"
+        mode = "-n2" if number % 5 == 0 else "-n0"  # workers take their time to start
+
+        def moment(took: float = took[mode]) -> float:
+            return chance.uniform(0.1, 1.1) * took
+
+        killed.run(mode, "--eval-run-name", name, kill_after_s=moment())
         if chance.random() < 0.25:  # the resumed run may be killed, too
-            killed.kill(chance.uniform(0.2, 1.2) * took, mode, "--eval-resume", name)
-        status, output = killed.finish(mode, "--eval-resume", name)
+            killed.run(mode, "--eval-resume", name, kill_after_s=moment())
+        status, output = killed.run(mode, "--eval-resume", name)
         if status == pytest.ExitCode.USAGE_ERROR:
             # It was killed before there was anything to take up, and says so.
             assert "is no run's folder" in output, output
-            status, output = killed.finish(mode, "--eval-run-name", name)
+            status, output = killed.run(mode, "--eval-run-name", name)
         assert status == 0, f"{name}: {output}"
         is_like(killed.results / name, whole)
 

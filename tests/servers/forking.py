@@ -1,0 +1,66 @@
+"""Runs pytest over and over, each time in a fork of one interpreter that has all imported.
+
+Most of a short run is the start of its interpreter. Each line of JSON, ``{"folder",
+"arguments", "output", "kill_after_s"}``, is a run in a process group of its own, which is
+killed after that time if it is not ``null``. Answered is its exit status.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import signal
+import sys
+import time
+
+import pytest
+
+import pytest_realtime_eval
+
+PACKAGE = "pytest_realtime_eval."
+
+
+def import_all() -> None:
+    """Import what runs import sooner or later."""
+    for module in pkgutil.walk_packages(pytest_realtime_eval.__path__, PACKAGE):
+        if not module.name.startswith(f"{PACKAGE}embedded") and "__main__" not in module.name:
+            importlib.import_module(module.name)
+
+
+def run(folder: str, arguments: list[str], output: str) -> int:
+    """Be the run."""
+    os.setpgid(0, 0)
+    written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for descriptor, file in enumerate((os.open(os.devnull, os.O_RDONLY), written, written)):
+        os.dup2(file, descriptor)
+    os.chdir(folder)
+    return pytest.main(arguments)
+
+
+def fork(kill_after_s: float | None, **wanted: object) -> int:
+    """Fork, wait, and return the exit status: negative for a signal's."""
+    if not (pid := os.fork()):
+        status = pytest.ExitCode.INTERNAL_ERROR
+        try:
+            status = run(**wanted)  # type: ignore[arg-type,assignment]  # by name
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    os.setpgid(pid, pid)  # whichever is first, so that there is a group to be killed
+    if kill_after_s is not None:
+        time.sleep(kill_after_s)
+        os.killpg(pid, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def main() -> None:
+    """Fork for each line."""
+    import_all()
+    for line in sys.stdin:
+        print(fork(**json.loads(line)), flush=True)  # noqa: T201 - the answer
+
+
+if __name__ == "__main__":
+    main()

@@ -297,6 +297,12 @@ class Reporter:
         from pytest_realtime_eval.run_card.submit import DEFAULT_URL, submit_all, token_from
 
         cards = [path for path in self._assembly.cards if path.stem != "simulations"]
+        if not cards:
+            # Nothing was refused: the setting may stand in the ini of a suite of both kinds.
+            self._notes.append(
+                "nothing submitted: leaderboards take the cards of datasets, and no dataset's "
+                "entry was run"
+            )
         url = self._options.get("leaderboard_url") or DEFAULT_URL
         submitted = submit_all(cards, url, token_from(environment()))
         self._notes += submitted.lines

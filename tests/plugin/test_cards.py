@@ -184,6 +184,16 @@ def test_a_broken_card_is_not_posted(
     assert leaderboard.requests == []
 
 
+def test_a_run_without_datasets_says_that_nothing_is_posted(
+    suite: Suite, leaderboard: Leaderboard
+) -> None:
+    suite.simulation("sim_a")
+    result = suite.run("--eval-submit")
+    assert result.ret == 0
+    assert leaderboard.requests == []
+    result.stdout.fnmatch_lines(["nothing submitted: leaderboards take the cards of datasets,*"])
+
+
 def test_a_part_of_a_dataset_is_not_posted(greetings: Suite, leaderboard: Leaderboard) -> None:
     registered(greetings, leaderboard)
     result = greetings.run("--eval-submit", "--eval-max-examples=2")

@@ -426,7 +426,7 @@ def check_files(options: Options) -> None:
 
 
 def check_thresholds(options: Options) -> None:
-    """Refuse thresholds that are none; whether the run has their names shows at its end.
+    """Refuse thresholds that are none; their names are looked at when the metrics are known.
 
     Raises:
         ConfigurationError: One is not of the form ``name>=value``.

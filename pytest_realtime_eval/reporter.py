@@ -137,9 +137,22 @@ class Reporter:
             return
         self._outstanding.update(evals)
         try:
+            self._check_threshold_names()
             self._begin()
+        except ConfigurationError as error:
+            raise pytest.UsageError(str(error)) from error
         except OSError as error:
             raise pytest.UsageError(f"the run's folder cannot be written: {error}") from error
+
+    def _check_threshold_names(self) -> None:
+        """Refuse names that no summary has, before anything is paid for."""
+        from pytest_realtime_eval.settings import metrics_of, run_info, run_thresholds
+
+        if thresholds := run_thresholds(self._options):
+            from pytest_realtime_eval.reports.threshold_names import check_names
+
+            info = run_info(self._options, self._identity, 0.0, environment())
+            check_names(thresholds, info, metrics_of(self._config.hook))
 
     @property
     def _only_collects(self) -> bool:

@@ -189,15 +189,36 @@ def test_a_broken_file_is_not_tolerated(translated: Suite) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "near"),
+    ("expression", "near", "mode"),
     [
-        ("pas_rate>=1", "did you mean 'pass_rate'"),
-        ("goal_completion_mean>=1", "names nothing in the summary"),
-        ("chrf>=1", "'chrf_plus_plus'"),
-        ("endpoint>=1", "thresholds compare numbers"),
+        ("pas_rate>=1", "did you mean 'pass_rate'", "-n0"),
+        ("goal_completion_mean>=1", "names nothing in the summary", "-n0"),
+        ("chrf>=1", "'chrf_plus_plus'", "-n0"),
+        ("endpoint>=1", "thresholds compare numbers", "-n0"),
+        pytest.param("pas_rate>=1", "'pass_rate'", "-n2", marks=pytest.mark.slow),
     ],
 )
-def test_a_name_that_the_run_does_not_have_is_a_usage_error(
+def test_a_name_that_no_run_has_is_a_usage_error_before_anything_is_paid(
+    translated: Suite, chat: ChatServer, expression: str, near: str, mode: str
+) -> None:
+    translated.mode = (mode,)
+    result = translated.run("--eval-threshold", expression, "--eval-threshold=pass_rate>=0")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = result.stderr.str().strip().splitlines()
+    assert line.startswith(f"ERROR: the threshold {expression} ")
+    assert near in line
+    assert chat.requests == []
+    assert not (translated.root / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("expression", "near"),
+    [
+        ("tone_grade_mean>=1", "names nothing in the summary"),
+        ("greting_chrf_plus_plus>=1", "'greetings_chrf_plus_plus'"),
+    ],
+)
+def test_a_name_that_this_run_does_not_have_is_a_usage_error_at_its_end(
     translated: Suite, expression: str, near: str
 ) -> None:
     result = translated.run("--eval-threshold", expression)
@@ -206,6 +227,38 @@ def test_a_name_that_the_run_does_not_have_is_a_usage_error(
     assert near in text
     assert "ERROR: the threshold" in text
     assert (translated.folder / "summary.json").is_file()
+
+
+OWN_METRIC = """
+from pytest_realtime_eval import Metric
+
+class Length(Metric):
+    name = "length_ratio"
+    signature = "v1"
+
+    def statistics(self, hypothesis, reference):
+        return [len(hypothesis), len(reference)]
+
+    def score(self, totals):
+        return 100 * totals[0] / totals[1]
+
+def pytest_realtime_eval_metrics(registry):
+    registry.register(Length)
+"""
+
+
+def test_every_number_of_a_summary_can_be_a_threshold(translated: Suite) -> None:
+    translated.write("conftest.py", OWN_METRIC)
+    translated.simulation("sim_a")
+    assert translated.run().ret == 0
+    summary = translated.summary()
+    names = [n for n, value in summary.items() if isinstance(value, int | float | None)]
+    assert {"greetings_length_ratio", "says_yes_grade_mean", "regressions"} <= set(names)
+    assert len(names) > 90
+    names.remove("fst_accepted")  # as a threshold it is each entry's
+    translated.ini["eval_thresholds"] = "".join(f"\n    {name}>=0" for name in names)
+    assert translated.run().ret in (0, 1)
+    assert translated.run("--eval-threshold=length_ration>=0").ret == 4
 
 
 def test_two_datasets_have_their_scores_under_their_names(suite: Suite, chat: ChatServer) -> None:

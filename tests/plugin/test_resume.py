@@ -354,7 +354,7 @@ def test_a_run_that_was_killed_a_hundred_times_is_complete_when_resumed(killed: 
     chance = random.Random(20_260_722)  # noqa: S311 - not for secrets
     for number in range(100):
         name = f"killed_{number}"
-        mode = "-n2" if number % 5 == 0 else "-n0"  # workers take their time to start
+        mode = "-n2" if number % 10 == 0 else "-n0"  # workers take their time to start
 
         def moment(took: float = took[mode]) -> float:
             return chance.uniform(0.1, 1.1) * took

@@ -7,6 +7,7 @@ killed after that time if it is not ``null``. Answered is its exit status.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -23,10 +24,13 @@ PACKAGE = "pytest_realtime_eval."
 
 
 def import_all() -> None:
-    """Import what runs import sooner or later."""
+    """Import what runs import sooner or later, also what the package puts off."""
     for module in pkgutil.walk_packages(pytest_realtime_eval.__path__, PACKAGE):
         if not module.name.startswith(f"{PACKAGE}embedded") and "__main__" not in module.name:
             importlib.import_module(module.name)
+    for name in ("pandas", "sacrebleu", "pytest_asyncio.plugin", "xdist.plugin"):
+        importlib.import_module(name)
+    gc.freeze()  # so that no run collects what all of them have
 
 
 def run(folder: str, arguments: list[str], output: str) -> int:

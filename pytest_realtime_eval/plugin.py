@@ -16,7 +16,7 @@ from pytest_realtime_eval import fixtures, hookspecs
 from pytest_realtime_eval.collectors import COLLECTION_KEY, EvalCollection
 from pytest_realtime_eval.exceptions import ConfigurationError, FileError
 from pytest_realtime_eval.execution.identity import RunIdentity, new_run
-from pytest_realtime_eval.execution.meeting_place import leave_meeting_place
+from pytest_realtime_eval.execution.meeting_place import close_meeting_place, leave_meeting_place
 from pytest_realtime_eval.execution.watch import StepFile, Watch
 from pytest_realtime_eval.items import RUNNER_KEY, WATCH_KEY, attach_records, teststatus
 from pytest_realtime_eval.options import (
@@ -144,7 +144,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         display.close()
     if runner := config.stash.get(RUNNER_KEY, None):
         runner.close()
-        leave_meeting_place(runner.identity)
+        if hasattr(config, "workerinput"):
+            leave_meeting_place(runner.identity)
+        else:
+            # Gone by now, but for a second Ctrl-C that cut the session's end short.
+            close_meeting_place(runner.identity)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:

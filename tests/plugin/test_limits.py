@@ -239,3 +239,26 @@ def test_limits_that_cannot_be_shared_break_items_with_the_reason(
     assert suite.outcomes() == {"sim_a": "infra_error"}
     assert suite.records()["sim_a"]["failure"]["stage"] == "storage"
     assert "no-folder" in suite.records()["sim_a"]["reason"]
+
+
+CUT_SHORT = """
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish():
+    raise KeyboardInterrupt
+"""
+
+
+def test_nothing_is_left_when_the_sessions_end_is_cut_short(
+    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    suite.simulation("sim_a")
+    suite.write("conftest.py", CUT_SHORT)
+    suite.in_process = False
+    suite.run("--eval-max-sessions=8")
+    assert suite.outcomes() == {"sim_a": "passed"}
+    assert list(temporary.iterdir()) == []

@@ -146,13 +146,13 @@ class Reporter:
 
     def _check_threshold_names(self) -> None:
         """Refuse names that no summary has, before anything is paid for."""
-        from pytest_realtime_eval.settings import metrics_of, run_info, run_thresholds
+        from pytest_realtime_eval.settings import run_info, run_thresholds
 
         if thresholds := run_thresholds(self._options):
             from pytest_realtime_eval.reports.threshold_names import check_names
 
             info = run_info(self._options, self._identity, 0.0, environment())
-            check_names(thresholds, info, metrics_of(self._config.hook))
+            check_names(thresholds, info, self._config.stash[RUNNER_KEY].metrics)
 
     @property
     def _only_collects(self) -> bool:

@@ -42,6 +42,19 @@ def test_an_interrupted_run_gets_its_tables_plots_and_page(
     assert "report:" in out
 
 
+def test_what_ended_and_was_never_reported_is_in_the_tables(
+    project: Project, read_records: Callable[[Path], dict[str, Any]]
+) -> None:
+    folder = project.run("cut", project.records()[:2])
+    lines = [record.model_dump_json() + "\n" for record in project.records()[1:]]
+    (folder / "journal-gw1.jsonl").write_text("".join(lines))
+    assert project("report", folder) == 0
+    assert summary(folder)["passed"] == 5
+    assert project("regrade", folder) == 0
+    assert len(read_records(folder.with_name("cut-regraded"))) == 5
+    assert list(folder.with_name("cut-regraded").glob("journal*")) == []
+
+
 def test_run_cards_of_a_finished_run_stay_as_they_are(project: Project) -> None:
     folder = project.run("done")
     assert project("report", folder) == 0

@@ -119,15 +119,16 @@ class FaultyServer:
     pid: int
 
     def counts(self) -> dict[str, Any]:
-        """Return how many sessions are open, and the handshakes that each model made."""
+        """Return how many sessions are open, and when each model made its handshakes."""
         address = self.url.replace("ws://", "http://").removesuffix("/v1/realtime")
         with urlopen(f"{address}/counts", timeout=10) as response:  # noqa: S310 - http
             counts: dict[str, Any] = json.load(response)
         return counts
 
-    def handshakes(self, model: str) -> int:
-        """Return how many handshakes a model has made."""
-        return int(self.counts()["handshakes"].get(model, 0))
+    def handshakes(self, model: str) -> list[float]:
+        """Return when a model made its handshakes, in seconds of `time.monotonic`."""
+        times: list[float] = self.counts()["handshakes"].get(model, [])
+        return times
 
     def open(self) -> int:
         """Return how many sessions are open."""

@@ -70,6 +70,17 @@ def test_endpoint(project: Project, inspection: type[Inspection], row: Row) -> N
     assert not project.records()[name_of(row)].attempts, "what lasts was tried again"
 
 
+def test_recovery(project: Project, inspection: type[Inspection], row: Row) -> None:
+    model = f"{row.model}~{project.root.name}"
+    project.simulation(name_of(row), model)
+    project.simulation("sim_whole")
+    check(project, inspection, row, project.run(*row.options))
+    attempts = project.records()[name_of(row)].attempts
+    assert [(a.number, a.outcome) for a in attempts] == [(1, "infra_error"), (2, "passed")]
+    first, second = project.server.handshakes(model)
+    assert 1.0 <= second - first < 3.0  # what Retry-After says, and a bit of chance
+
+
 def test_caller(project: Project, inspection: type[Inspection], row: Row) -> None:
     simulator = {"model": row.model, "system_prompt": "You call."}
     project.simulation(name_of(row), simulator=simulator)

@@ -218,6 +218,27 @@ def test_worker_killed(project: Project, inspection: type[Inspection], row: Row)
     left.is_readable()
 
 
+def test_refused_with_workers(project: Project, inspection: type[Inspection], row: Row) -> None:
+    names = [f"sim_{number:03}" for number in range(200)]
+    for name in names:
+        project.simulation(name, f"{row.model}~many")
+    result = project.run_apart(*row.options)
+    assert result.ret == row.exit
+    left = inspection(project)
+    # Each of both workers stops at its first one.
+    assert 1 <= len(left.records) <= 2
+    for record in left.records.values():
+        assert record.outcome == row.outcome
+        assert record.failure is not None
+        assert (record.failure.stage, record.failure.fatal) == (row.stage, True)
+    # What overlaps with it has been refused as well.
+    assert len(project.server.handshakes(f"{row.model}~many")) < 100
+    assert result.stdout.str().count("Interrupted: ") == 1
+    result.stdout.fnmatch_lines([f"*Interrupted: *{row.model.rpartition('-')[2]}*"])
+    result.stdout.no_fnmatch_line("kept: *")
+    left.is_readable()
+
+
 OFFERS: Final = {"id": "offers", "type": "mentions", "values": ["I can look something up"]}
 #: So that there is time to meet a conversation in the middle.
 SPEAKS_SLOWLY: Final = (

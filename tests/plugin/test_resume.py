@@ -235,8 +235,8 @@ class Killed:
     def __init__(self, root: Path, server: CannedServer, forking: subprocess.Popen[str]) -> None:
         self.root = root
         self.forking = forking
-        self.results = root / "results"
-        for number, turns in enumerate((1, 2, 3, 2), start=1):
+        # The first one lasts longest, so that others end ahead of their turn.
+        for number, turns in enumerate((3, 1, 2, 2), start=1):
             self.simulation(f"sim_{number}", turns)
         entries = [
             {"id": f"e{n}", "source": f"sentence {n}", "reference": f"sentence {n}"}
@@ -265,8 +265,17 @@ class Killed:
         (self.root / "evals").mkdir(exist_ok=True)
         (self.root / "evals" / f"{name}.json").write_text(json.dumps(data))
 
-    def run(self, mode: str, *arguments: str, kill_after_s: float | None = None) -> tuple[int, str]:
+    def run(
+        self,
+        mode: str,
+        *arguments: str,
+        kill_after_s: float | None = None,
+        begun: bool = False,
+    ) -> tuple[int, str]:
         """Run to the end, or to a moment when all of its processes are killed.
+
+        The moment is counted from the start, or from when an item has ended if it has
+        ``begun``.
 
         Returns:
             The exit status, and what was printed.
@@ -277,6 +286,7 @@ class Killed:
             "arguments": ["-q", mode, *WITHOUT, *arguments],
             "output": str(output),
             "kill_after_s": kill_after_s,
+            "wait_for": f"results/{arguments[-1]}/journal-*.jsonl" if begun else "",
         }
         assert self.forking.stdin is not None
         assert self.forking.stdout is not None
@@ -290,6 +300,17 @@ class Killed:
         status, output = self.run(mode, "--eval-run-name", f"whole{mode}")
         assert status == 0, output
         return time.monotonic() - began
+
+    def results(self, name: str, files: str = "*.jsonl") -> dict[str, str]:
+        """Return when the items began whose results a run's folder has, journals included."""
+        paths = self.folder(name).glob(files)
+        lines = [line for path in paths for line in path.read_bytes().splitlines(keepends=True)]
+        records = [json.loads(line) for line in lines if line.endswith(b"\n")]
+        assert {record["outcome"] for record in records} <= {"passed"}
+        return {record["nodeid"]: record["started_at"] for record in records}
+
+    def folder(self, name: str) -> Path:
+        return self.root / "results" / name
 
 
 #: Plugins that have nothing to do with it, and take their time to start.
@@ -349,26 +370,37 @@ def summary_of(folder: Path) -> dict[str, Any]:
 @pytest.mark.timeout(3600)
 def test_a_run_that_was_killed_a_hundred_times_is_complete_when_resumed(killed: Killed) -> None:
     took = {mode: killed.took(mode) for mode in ("-n0", "-n2")}
-    whole = killed.results / "whole-n0"
-    is_like(killed.results / "whole-n2", whole)
+    whole = killed.folder("whole-n0")
+    is_like(killed.folder("whole-n2"), whole)
     chance = random.Random(20_260_722)  # noqa: S311 - not for secrets
+    only_in_journals = 0
     for number in range(100):
         name = f"killed_{number}"
         mode = "-n2" if number % 10 == 0 else "-n0"  # workers take their time to start
 
-        def moment(took: float = took[mode]) -> float:
-            return chance.uniform(0.1, 1.1) * took
+        def kill(*arguments: str, mode: str = mode) -> None:
+            if chance.random() < 0.5:
+                killed.run(mode, *arguments, kill_after_s=chance.uniform(0.1, 1.1) * took[mode])
+            else:
+                killed.run(mode, *arguments, kill_after_s=chance.uniform(0, 0.2), begun=True)
 
-        killed.run(mode, "--eval-run-name", name, kill_after_s=moment())
+        kill("--eval-run-name", name)
+        kept = killed.results(name)
         if chance.random() < 0.25:  # the resumed run may be killed, too
-            killed.run(mode, "--eval-resume", name, kill_after_s=moment())
+            kill("--eval-resume", name)
+            assert kept.items() <= killed.results(name).items(), name
+            kept = killed.results(name)
+        only_in_journals += len(kept) > len(killed.results(name, "records.jsonl"))
         status, output = killed.run(mode, "--eval-resume", name)
         if status == pytest.ExitCode.USAGE_ERROR:
             # It was killed before there was anything to take up, and says so.
             assert "is no run's folder" in output, output
+            assert not kept
             status, output = killed.run(mode, "--eval-run-name", name)
         assert status == 0, f"{name}: {output}"
-        is_like(killed.results / name, whole)
+        assert kept.items() <= killed.results(name).items(), f"{name}: played twice"
+        is_like(killed.folder(name), whole)
+    assert only_in_journals > 2, "the journals were never needed"
 
 
 def is_like(folder: Path, whole: Path) -> None:

@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_realtime_eval.exceptions import FileError
-from pytest_realtime_eval.reports.stored import described, load_run, read_records, store
+from pytest_realtime_eval.reports.stored import (
+    described,
+    kept_records,
+    load_run,
+    read_records,
+    store,
+    untaken_records,
+)
 from pytest_realtime_eval.run_card.build import CardFacts
+from pytest_realtime_eval.schemas.transcript import Failure
 from pytest_realtime_eval.thresholds import parse_threshold
 
 if TYPE_CHECKING:
@@ -95,3 +103,73 @@ def test_what_is_no_run_is_refused(tmp_path: Path, folder: Path) -> None:
     (folder / "run.json").unlink()
     with pytest.raises(FileError, match=r"holds no run\.json"):
         load_run(folder)
+
+
+# --- journals ---------------------------------------------------------------------------
+
+
+def at(record: Any, second: int, **changes: object) -> Any:  # noqa: ANN401 - of both kinds
+    """Return the record of an attempt that began at that second."""
+    return record.model_copy(update={"started_at": f"2026-11-21T12:00:{second:02}Z", **changes})
+
+
+def crashed(record: Any) -> Any:  # noqa: ANN401 - of both kinds
+    failure = Failure(stage="worker_crash", error_type="WorkerCrash", message="it died")
+    return record.model_copy(
+        update={"started_at": "", "outcome": "infra_error", "failure": failure}
+    )
+
+
+def test_what_only_a_journal_holds_belongs_to_the_run(folder: Path, records: list[Any]) -> None:
+    write_lines(folder / "records.jsonl", *records[:2])
+    write_lines(folder / "journal-gw0.jsonl", records[0], records[2])
+    write_lines(folder / "journal-gw1.left.jsonl", records[1], records[3])
+    assert list(load_run(folder).records) == records[:4]
+    assert list(untaken_records(folder)) == [records[2].nodeid, records[3].nodeid]
+
+
+@pytest.mark.parametrize(
+    ("reported", "journalled", "counts"),
+    [
+        ([1], [1], 1),
+        ([1], [1, 2], 2),
+        ([2], [1, 2], 2),
+        ([2], [1], 2),  # the run was resumed, and its records written anew
+        ([1, 2], [1, 2], 2),
+        ([], [2, 1], 2),
+        ([0], [1], 0),  # skipped at its turn
+        ([1, 0], [1], 0),
+    ],
+)
+def test_of_several_attempts_the_last_one_counts(
+    tmp_path: Path, records: list[Any], reported: list[int], journalled: list[int], counts: int
+) -> None:
+    skipped = records[0].model_copy(update={"started_at": "", "outcome": "skipped"})
+    attempts = [skipped, at(records[0], 1, outcome="failed"), at(records[0], 2, outcome="passed")]
+    write_lines(tmp_path / "records.jsonl", *(attempts[n] for n in reported))
+    write_lines(tmp_path / "journal-main.jsonl", *(attempts[n] for n in journalled))
+    assert kept_records(tmp_path) == [attempts[counts]]
+
+
+def test_what_a_worker_had_ended_counts_for_more_than_its_death(
+    tmp_path: Path, records: list[Any]
+) -> None:
+    first, second = at(records[0], 1), at(records[0], 2)
+    write_lines(tmp_path / "records.jsonl", crashed(first), records[1])
+    write_lines(tmp_path / "journal-gw0.left.jsonl", first)
+    assert kept_records(tmp_path) == [first, records[1]]
+    # Its rerun died: the attempt before it, which was reported, is not brought back.
+    write_lines(tmp_path / "records.jsonl", first, crashed(second))
+    assert kept_records(tmp_path) == [crashed(second)]
+
+
+def test_what_is_not_whole_in_a_journal_is_left_out(tmp_path: Path, records: list[Any]) -> None:
+    write_lines(tmp_path / "records.jsonl")
+    path = write_lines(tmp_path / "journal-main.jsonl", records[0])
+    outside = records[1].model_copy(update={"simulation_id": "../../outside"})
+    lines = [b'{"nodeid": "cut off in the mid\n', outside.model_dump_json().encode() + b"\n"]
+    line = records[2].model_dump_json().encode()
+    path.write_bytes(path.read_bytes() + b"".join(lines) + line[:-20])
+    assert kept_records(tmp_path) == [records[0]]
+    path.write_bytes(path.read_bytes() + line[-20:])
+    assert kept_records(tmp_path) == [records[0], records[2]]

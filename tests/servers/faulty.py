@@ -8,8 +8,8 @@ to be kept.
     python -m tests.servers.faulty
 
 prints one JSON line (``url``, ``base_url``, ``pid``) and serves until its standard input
-ends. ``GET /counts`` answers how many sessions are open, and how many handshakes each
-model has made.
+ends. ``GET /counts`` answers how many sessions are open, and when each model has made its
+handshakes, by the clock that the machine's processes share.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import base64
 import contextlib
 import json
 import struct
-from collections import Counter
+import time
+from collections import defaultdict
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -302,7 +303,7 @@ class FaultyServer(CannedServer):
 
     def __init__(self) -> None:
         super().__init__(SCENARIO, session_class=FaultySession)
-        self.handshakes: Counter[str] = Counter()
+        self.handshakes: defaultdict[str, list[float]] = defaultdict(list)
         self._sent = ""
         self.open = 0
 
@@ -315,14 +316,14 @@ class FaultyServer(CannedServer):
             counts = {"open": self.open, "handshakes": self.handshakes}
             return connection.respond(HTTPStatus.OK, json.dumps(counts))
         model = parse_qs(url.query).get("model", [""])[0]
-        self.handshakes[model] += 1
+        self.handshakes[model].append(time.monotonic())
         act, _, how = model.partition("~")[0].partition("-")
         if act == "refuse":
             connection.transport.abort()
         if (act, how) == ("handshake", "echo"):
             return _refusal(401, "", f"odd key {dict(request.headers)} {request.path}")
         if act == "first429":
-            return _refusal(429, "1") if self.handshakes[model] == 1 else None
+            return _refusal(429, "1") if len(self.handshakes[model]) == 1 else None
         return _refusal(int(how), "1" if how == "429" else "") if act == "handshake" else None
 
     async def _handle(self, websocket: ServerConnection) -> None:

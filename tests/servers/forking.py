@@ -1,8 +1,9 @@
 """Runs pytest over and over, each time in a fork of one interpreter that has all imported.
 
 Most of a short run is the start of its interpreter. Each line of JSON, ``{"folder",
-"arguments", "output", "kill_after_s"}``, is a run in a process group of its own, which is
-killed after that time if it is not ``null``. Answered is its exit status.
+"arguments", "output", "kill_after_s", "wait_for"}``, is a run in a process group of its own,
+which is killed after that time if it is not ``null``; the time begins when there is a file
+that matches ``wait_for``, if that is not empty. Answered is its exit status.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pkgutil
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -43,20 +45,27 @@ def run(folder: str, arguments: list[str], output: str) -> int:
     return pytest.main(arguments)
 
 
-def fork(kill_after_s: float | None, **wanted: object) -> int:
+def fork(folder: str, kill_after_s: float | None, wait_for: str, **wanted: object) -> int:
     """Fork, wait, and return the exit status: negative for a signal's."""
     if not (pid := os.fork()):
         status = pytest.ExitCode.INTERNAL_ERROR
         try:
-            status = run(**wanted)  # type: ignore[arg-type,assignment]  # by name
+            status = run(folder, **wanted)  # type: ignore[arg-type,assignment]  # by name
         finally:
             sys.stdout.flush()
             os._exit(status)
     os.setpgid(pid, pid)  # whichever is first, so that there is a group to be killed
     if kill_after_s is not None:
+        while wait_for and not has_ended(pid) and not any(Path(folder).glob(wait_for)):
+            time.sleep(0.005)
         time.sleep(kill_after_s)
         os.killpg(pid, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a child is there only to be waited for."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def main() -> None:

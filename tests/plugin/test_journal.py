@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.plugin.conftest import ChatServer, Suite
@@ -169,20 +170,26 @@ def test_what_came_to_nothing_is_not_kept(suite: Suite) -> None:
 # --- processes of their own ---------------------------------------------------------------
 
 
-def start(suite: Suite, *arguments: str) -> subprocess.Popen[str]:
-    """Start a run in a process group of its own."""
+@contextmanager
+def started(suite: Suite, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a run in a process group of its own; it is killed if a test leaves it running."""
     command = [sys.executable, "-m", "pytest", *suite.arguments(*arguments)]
-    return subprocess.Popen(  # noqa: S603 - pytest
+    with subprocess.Popen(  # noqa: S603 - pytest
         command,
         cwd=suite.root,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-    )
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
 
 
-def wait_for(holds: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(holds: Callable[[], bool], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
@@ -205,7 +212,7 @@ def test_whatever_ends_the_run_nothing_is_played_twice(
     for name in ahead:
         suite.simulation(name)
     before = sessions(suite, *ahead)
-    with start(suite, *mode) as process:
+    with started(suite, *mode) as process:
         wait_for(lambda: sorted(journalled(suite)) == ahead)
         if ends is signal.SIGINT:
             os.killpg(process.pid, ends)  # as a terminal does: to all of them

@@ -62,6 +62,7 @@ class EvalScheduling(LoadScheduling):  # type: ignore[misc]  # xdist publishes n
     ) -> None:
         super().__init__(config, log)
         self._durations = durations
+        self._has_stopped = False
 
     def schedule(self) -> None:
         """Divide the evals among the workers, and leave the rest to ``load``."""
@@ -82,6 +83,30 @@ class EvalScheduling(LoadScheduling):  # type: ignore[misc]  # xdist publishes n
             self.maxschedchunk = len(nodeids)
         for node in self.nodes:
             self.check_schedule(node)
+
+    def mark_test_complete(
+        self, node: WorkerController, item_index: int, duration: float = 0
+    ) -> None:
+        """Note that an item has run, and look whether the run goes on (``-x``, ``--maxfail``)."""
+        super().mark_test_complete(node, item_index, duration)
+        session: Any = self.config.pluginmanager.get_plugin("dsession")
+        if session.shouldstop and not self._has_stopped:
+            self._has_stopped = True
+            self._take_back()
+
+    def _take_back(self) -> None:
+        """Take back what no worker has begun: a worker ends when it has run all it was sent."""
+        for node in self.nodes:
+            for index in self.node2pending[node]:
+                # One by one: of several, a worker gives all or none.
+                node.send_steal([index])
+
+    def remove_pending_tests_from_node(
+        self, node: WorkerController, indices: Sequence[int]
+    ) -> None:
+        """Forget items that a worker has given back."""
+        for index in indices:
+            self.node2pending[node].remove(index)
 
 
 def split(nodeids: Sequence[str]) -> tuple[list[int], list[int]]:

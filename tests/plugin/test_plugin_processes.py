@@ -55,6 +55,18 @@ def test_a_dist_mode_that_is_named_plays_everything_once(suite: Suite, dist: str
     assert set(suite.outcomes().values()) == {"passed"}
 
 
+def test_workers_stop_at_the_first_failure_though_they_have_their_shares(suite: Suite) -> None:
+    names = tuple(f"sim_{number:02}_stops" for number in range(20))
+    suite.simulation(names[0], [[{"say": "No."}]])
+    for name in names[1:]:
+        suite.simulation(name, slow(300))
+    result = suite.run("-n2", "-x", "--eval-concurrency=1")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    # Each worker is at one, has taken the next, and may have been told a moment late.
+    assert len(suite.outcomes()) <= 6
+    assert sum(played(suite, names).values()) <= 8
+
+
 def test_each_plays_everything_in_each_process_and_records_it_once(suite: Suite) -> None:
     names = tuple(f"{name}_each" for name in NAMES[:2])
     for name in names:

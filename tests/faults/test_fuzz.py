@@ -382,7 +382,7 @@ def test_events(fuzz: Any) -> None:  # noqa: ANN401 - see the fixture
                 for found in protocol.receive(parse_event(json.dumps(event)), 1.0):
                     repr(found)
 
-    fuzz(check, st.lists(choices.map(event_of), max_size=8))
+    fuzz(check, st.lists(choices.map(event_of), max_size=6))
 
 
 def test_frames(fuzz: Any) -> None:  # noqa: ANN401 - see the fixture

@@ -339,6 +339,8 @@ def forking() -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # it is ready
         yield process  # leaving closes the pipes, which ends it
 
 

@@ -3,7 +3,8 @@
 Most of a short run is the start of its interpreter. Each line of JSON, ``{"folder",
 "arguments", "output", "kill_after_s", "wait_for"}``, is a run in a process group of its own,
 which is killed after that time if it is not ``null``; the time begins when there is a file
-that matches ``wait_for``, if that is not empty. Answered is its exit status.
+that matches ``wait_for``, if that is not empty. Answered is its exit status. The first line
+printed is empty: all is imported.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ def has_ended(pid: int) -> bool:
 def main() -> None:
     """Fork for each line."""
     import_all()
+    print(flush=True)  # noqa: T201 - ready
     for line in sys.stdin:
         print(fork(**json.loads(line)), flush=True)  # noqa: T201 - the answer
 

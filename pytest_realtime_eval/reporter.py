@@ -160,10 +160,12 @@ class Reporter:
 
     def _begin(self) -> LineFile:
         """Make the run's folder, so that a run that is killed at any moment can be resumed."""
-        from pytest_realtime_eval.reports.files import LineFile
+        from pytest_realtime_eval.reports.files import LineFile, remove_unfinished
         from pytest_realtime_eval.reports.stored import RECORDS
 
         if self._file is None:
+            # Also of a run of that name which was killed before there was anything to resume.
+            remove_unfinished(self._folder)
             if self._identity.resumes:
                 self._take_up()
             # What is wrong with the settings is told at the end.
@@ -197,11 +199,9 @@ class Reporter:
 
     def _take_up(self) -> None:
         """Begin with all that is kept of the run that is resumed, now in one whole file."""
-        from pytest_realtime_eval.reports.files import remove_unfinished
         from pytest_realtime_eval.reports.stored import kept_records
         from pytest_realtime_eval.schemas.results import to_line
 
-        remove_unfinished(self._folder)
         for record in kept_records(self._folder):
             self._lines.setdefault(record.nodeid, []).append(to_line(record))
         self._write_records()

@@ -226,6 +226,13 @@ def test_a_broken_line_is_told_with_its_number(suite: Suite) -> None:
     result.stderr.fnmatch_lines(["ERROR: --eval-resume: *records.jsonl*line 1*"])
 
 
+def test_a_name_is_free_while_its_run_was_killed_before_there_was_anything(suite: Suite) -> None:
+    suite.simulation("sim_a")
+    suite.write("results/mine/.run.json.x1y2.tmp", "{")
+    suite.run("--eval-run-name", "mine").assert_outcomes(passed=1)
+    assert not list(suite.folder.rglob("*.tmp"))
+
+
 # --- killed at any moment ---------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ import platform
 import subprocess
 import uuid
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -392,6 +393,7 @@ def environment() -> dict[str, Any]:
     }
 
 
+@cache  # a run asks some times over, and git is a process each time
 def _git_commit(folder: Path) -> str | None:
     """Return the commit of a development checkout; ``None`` for an installed package."""
     # A site-packages folder inside some other checkout is not tracked there.

@@ -15,6 +15,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -37,7 +38,12 @@ _REMOVED: Final = (
 #: What is loaded: the plugin, and those that it brings into an environment. Other plugins
 #: of the environment would cost every run the same.
 PLUGIN: Final = "pytest_realtime_eval.plugin"
-COMPANIONS: Final = ("anyio.pytest_plugin", "pytest_asyncio.plugin", "xdist.plugin")
+COMPANIONS: Final = (
+    "anyio.pytest_plugin",
+    "pytest_asyncio.plugin",
+    "xdist.plugin",
+    "xdist.looponfail",
+)
 
 
 class CommandFailed(Exception):
@@ -83,7 +89,7 @@ def _start(command: Sequence[str], folder: Path, output: IO[str]) -> int:
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
     for name in _REMOVED:
         environ.pop(name, None)
-    environ |= {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environ |= {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(  # noqa: S603 - our own commands
         command, cwd=folder, env=environ, stdout=output, stderr=output, stdin=subprocess.DEVNULL
     )
@@ -136,13 +142,14 @@ def canned_server(**scenario: object) -> Iterator[Server]:
 
 
 def pytest_command(*arguments: str, plugins: Sequence[str] = (*COMPANIONS, PLUGIN)) -> list[str]:
-    """Return a pytest run that loads these plugins alone.
+    """Return a pytest run that loads these of the installed plugins.
 
-    They are not named with ``-p``: each name would have pytest read the metadata of every
-    distribution once more, where installed plugins are all found in one reading.
+    pytest finds them as it does for users: to name them would have it read the metadata of
+    every distribution once more for each.
     """
-    loaded = f"PYTEST_PLUGINS={','.join(plugins)}"
-    return ["env", loaded, sys.executable, "-m", "pytest", "-q", *arguments]
+    others = [p.name for p in entry_points(group="pytest11") if p.module not in plugins]
+    blocked = [f"-pno:{name}" for name in sorted({*others})]
+    return [sys.executable, "-m", "pytest", "-q", *blocked, *arguments]
 
 
 def records(folder: Path) -> list[dict[str, Any]]:

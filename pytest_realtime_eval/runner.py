@@ -263,6 +263,7 @@ class Runner:
             limits=self.limits,
             max_lag_ms=self.options.get("max_lag_ms"),
             cassettes=self.cassettes,
+            whole_call=not self.options.get("skip_report"),
         )
 
     def simulation_key(self, setup: ConversationSetup) -> str:

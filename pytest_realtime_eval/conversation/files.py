@@ -40,6 +40,11 @@ class ConversationFiles:
         """The WAV of what ``user`` or ``assistant`` said in a turn."""
         return self.folder / "audio" / self.name / f"turn_{turn:02}_{speaker}.wav"
 
+    @property
+    def call(self) -> Path:
+        """The whole call as one WAV, both sides."""
+        return self.folder / "audio" / self.name / "call.wav"
+
     def discard(self) -> None:
         """Remove what an earlier process, or a run of the item before, left of the conversation.
 

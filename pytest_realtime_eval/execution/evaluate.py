@@ -48,6 +48,8 @@ class SimulationJob:
         cassettes: What is recorded, and what is replayed; ``None`` for neither.
         limits: Of the whole run; without them everything starts at once.
         max_lag_ms: A conversation whose p99 schedule error is above that is late.
+        whole_call: Whether to write the call as one WAV, for the page: while others go on
+            it costs no time, at the run's end it would.
     """
 
     nodeid: str
@@ -62,6 +64,7 @@ class SimulationJob:
     cassettes: CassetteMode | None = None
     limits: Limits | None = None
     max_lag_ms: float = 50.0
+    whole_call: bool = False
 
     def open_take(self) -> Take:
         """Return how the conversation is played: live, recorded, or from its recording.
@@ -111,6 +114,8 @@ class SimulationJob:
                 break
             await asyncio.sleep(wait_s)
         await _write_text(files, played.transcript)
+        if self.whole_call:
+            await _write_call(files, played.transcript)
         return played, tuple(attempts)
 
     def _leave_to_start(self, *, begun: bool) -> AbstractAsyncContextManager[None]:
@@ -227,6 +232,14 @@ async def _write_text(files: ConversationFiles, transcript: Transcript) -> None:
     # What could not be written is in the record all the same.
     with contextlib.suppress(OSError):
         await asyncio.to_thread(write_text, files.text, conversation_text(transcript))
+
+
+async def _write_call(files: ConversationFiles, transcript: Transcript) -> None:
+    from pytest_realtime_eval.reports.timeline import timeline, write_stereo
+
+    # The page writes what is missing.
+    with contextlib.suppress(OSError):
+        await asyncio.to_thread(write_stereo, timeline(transcript), files.folder, files.call)
 
 
 async def record_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pytest_realtime_eval.graders import json_path
 from pytest_realtime_eval.graders.base import Grader, GradingCase, Level
@@ -12,7 +12,7 @@ from pytest_realtime_eval.graders.rules import RuleGrader
 from pytest_realtime_eval.schemas.simulation import JudgeGrader as JudgeSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pytest_realtime_eval.schemas.results import Outcome, Verdict
     from pytest_realtime_eval.schemas.simulation import GraderSpec, Simulation
@@ -79,6 +79,13 @@ async def grade(
     return tuple(each for task in tasks for each in task.result())
 
 
+#: What conversations broke at that is no fault of an endpoint, a network or a quota.
+_BROKEN_BY: Final[Mapping[str, Outcome]] = {
+    "simulation_execution": "invalid_simulation",
+    "tool_loop": "failed",
+}
+
+
 def conversation_outcome(
     transcript: Transcript, verdicts: Sequence[Verdict]
 ) -> tuple[Outcome, str]:
@@ -87,7 +94,7 @@ def conversation_outcome(
     The first that holds:
 
     1. The conversation broke: ``invalid_simulation`` where the simulated user left its
-       role, else ``infra_error``.
+       role, ``failed`` where the assistant called tools without end, else ``infra_error``.
     2. A verdict is fail: ``failed``, also when a judge broke beside it. What failed is
        known, and no answer of the judge could turn it into a pass.
     3. A judge gave no answer: ``judge_error``.
@@ -99,10 +106,7 @@ def conversation_outcome(
     """
     if transcript.failure is not None:
         stage, message = transcript.failure.stage, transcript.failure.message
-        outcome: Outcome = (
-            "invalid_simulation" if stage == "simulation_execution" else "infra_error"
-        )
-        return outcome, message
+        return _BROKEN_BY.get(stage, "infra_error"), message
     failed = [each for each in verdicts if each.status == "fail"]
     if failed:
         return "failed", _reason(failed)

@@ -307,8 +307,8 @@ def write_report(
         summary: The content of summary.json.
         info: The run; audio and plots are looked up below its folder.
         baseline: What changed, when the run was compared with another.
-        stereo: Whether to write each call as ``audio/<simulation_id>/call.wav``, the
-            caller left and the assistant right.
+        stereo: Whether to write each call that is not there yet as
+            ``audio/<simulation_id>/call.wav``, the caller left and the assistant right.
     """
     calls = _write_calls(records, info.folder) if stereo else {}
     path = info.folder / "report.html"
@@ -345,7 +345,8 @@ def _write_calls(records: Sequence[AnyRecord], folder: Path) -> dict[str, str]:
     for record in records:
         if isinstance(record, SimulationRecord) and record.transcript:
             path = f"audio/{record.simulation_id}/call.wav"
-            if write_stereo(timeline(record.transcript), folder, folder / path):
+            line, call = timeline(record.transcript), folder / path
+            if call.is_file() or write_stereo(line, folder, call):
                 written[record.simulation_id] = path
     return written
 

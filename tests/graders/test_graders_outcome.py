@@ -50,6 +50,7 @@ def test_outcome_by_verdicts(
         ("connection", "infra_error"),
         ("response_timeout", "infra_error"),
         ("simulation_execution", "invalid_simulation"),
+        ("tool_loop", "failed"),
     ],
 )
 def test_what_broke_comes_before_every_verdict(

@@ -32,9 +32,8 @@ def main() -> int:
                 _measure(number, Path(work), sizes, rows, failures)
     figures = medians(rows)
     facts = {"quick": args.quick, "runs": args.runs, "failures": failures}
-    if args.json is not None:
-        text = json.dumps(as_json(figures, **facts), indent=1, ensure_ascii=False)
-        args.json.write_text(text + "\n", "utf-8")
+    text = json.dumps(as_json(figures, **facts), indent=1, ensure_ascii=False)
+    args.json.write_text(text + "\n", "utf-8")
     sys.stdout.write(as_table(figures) + "\n")
     return 1 if failures else 0
 
@@ -67,7 +66,13 @@ def _arguments() -> argparse.Namespace:
         metavar="1,2,…",
         help="measurements to take",
     )
-    parser.add_argument("--json", type=Path, help="file that the figures are written to")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=Path("benchmark.json"),
+        metavar="FILE",
+        help="file that the figures are written to (default: %(default)s)",
+    )
     args = parser.parse_args()
     args.runs = args.runs or (1 if args.quick else 3)
     return args

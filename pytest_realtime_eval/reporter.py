@@ -237,7 +237,7 @@ class Reporter:
                 with contextlib.suppress(FileError, OSError):
                     self._put_journals_away()
             if self._lines:
-                self._assembly = self._assemble_or_note()
+                self._assembly = self._assemble_or_note(session)
                 session.exitstatus = self._exit_status(session)
                 if self._options.get("submit") and not self._submit():
                     session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
@@ -265,16 +265,19 @@ class Reporter:
 
         store(stored_run(self._options, self._identity, elapsed, environment()), self._folder)
 
-    def _assemble_or_note(self) -> Assembly | None:
+    def _assemble_or_note(self, session: pytest.Session) -> Assembly | None:
         """Assemble the run's folder; whatever goes wrong, the records are on disk before."""
         try:
             return self._assemble()
+        except KeyboardInterrupt:
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+            problem = "interrupted"
         except Exception as error:  # noqa: BLE001 - the terminal must still get its summary
             problem = f"{type(error).__name__}: {error}"
-            self._notes.append(f"ERROR: the run's tables could not be written: {problem}")
-            kept = "What was kept of it is safe" if self._unsaved else "Its records are safe"
-            self._notes.append(f"{kept}: `realtime-eval report {self._shown()}` makes the rest.")
-            return None
+        self._notes.append(f"ERROR: the run's tables could not be written: {problem}")
+        kept = "What was kept of it is safe" if self._unsaved else "Its records are safe"
+        self._notes.append(f"{kept}: `realtime-eval report {self._shown()}` makes the rest.")
+        return None
 
     def _assemble(self) -> Assembly:
         from pytest_realtime_eval.reports.assemble import assemble

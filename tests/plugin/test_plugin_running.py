@@ -227,6 +227,27 @@ def test_control_c_keeps_what_was_played_and_leaves_nothing_running(suite: Suite
     assert rows(suite)[0]["simulation_id"] == "sim_a"
 
 
+def test_control_c_amid_the_tables_says_how_to_make_them(suite: Suite) -> None:
+    suite.simulation("sim_a")
+    suite.write(
+        "conftest.py",
+        """
+        from pytest_realtime_eval.reports import assemble
+
+        def interrupted(*args):
+            raise KeyboardInterrupt
+
+        assemble.write_csv = interrupted
+        """.replace("\n        ", "\n"),
+    )
+    suite.in_process = False
+    result = suite.run("--eval-run-name=stopped")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.stdout.fnmatch_lines(["ERROR: *tables could not be written: interrupted"])
+    result.stdout.fnmatch_lines(["*`realtime-eval report results/stopped` makes the rest."])
+    assert suite.outcomes() == {"sim_a": "passed"}
+
+
 def test_a_worker_that_dies_costs_its_item_and_no_other(suite: Suite) -> None:
     suite.mode = ("-n2",)
     for name in ("sim_a", "sim_b", "sim_c", "sim_d", "sim_e"):

@@ -279,9 +279,11 @@ def is_endpoint(pid: int) -> bool:
 
 
 def speaking(project: Project) -> set[str]:
-    """Return the simulations whose records are not there yet, and whose callers have spoken."""
+    """Return the simulations that go on, and whose callers have spoken."""
     logs = project.root.glob("results/*/events/*.jsonl")
-    return {log.stem for log in logs if b"response.done" in log.read_bytes()} - set(project.kept())
+    # Written when one ends, which may be long before its record.
+    ended = {text.stem for text in project.root.glob("results/*/conversations/*.txt")}
+    return {log.stem for log in logs if b"response.done" in log.read_bytes()} - ended
 
 
 def test_endpoint_replaced(

@@ -143,12 +143,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if display := config.pluginmanager.get_plugin("realtime-eval-progress"):
         display.close()
     if runner := config.stash.get(RUNNER_KEY, None):
-        runner.close()
-        if hasattr(config, "workerinput"):
-            leave_meeting_place(runner.identity)
-        else:
-            # Gone by now, but for a second Ctrl-C that cut the session's end short.
-            close_meeting_place(runner.identity)
+        try:
+            runner.close()
+        finally:
+            # Also when another Ctrl-C, or xdist for want of its controller, cuts it short.
+            if hasattr(config, "workerinput"):
+                leave_meeting_place(runner.identity)
+            else:
+                close_meeting_place(runner.identity)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -220,4 +222,10 @@ def pytest_report_teststatus(
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Cancel what was started ahead and never had its turn."""
-    session.config.stash[RUNNER_KEY].close()
+    runner = session.config.stash[RUNNER_KEY]
+    try:
+        runner.close()
+    finally:
+        # A worker without a controller may come no further: xdist's own hook fails for it.
+        if hasattr(session.config, "workerinput"):
+            leave_meeting_place(runner.identity)

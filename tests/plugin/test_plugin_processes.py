@@ -128,7 +128,8 @@ def descendants(pid: int) -> set[int]:
 
 
 def left_behind(suite: Suite) -> list[str]:
-    return [path.name for path in (suite.root / "temporary").glob("realtime-eval*")]
+    folders = (suite.root / "temporary").glob("realtime-eval*")
+    return [path.name for folder in folders for path in (folder, *folder.iterdir())]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks /proc for processes")

@@ -109,7 +109,7 @@ class Reporter:
             self._other_failures.add(report.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Keep a record of a file that could not be collected."""
+        """Note what could not be collected: no threshold tolerates it."""
         if report.failed:
             self._other_failures.add(report.nodeid)
 
@@ -415,10 +415,6 @@ class Reporter:
         if path := os.environ.get("GITHUB_STEP_SUMMARY"):
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(job_summary(records, self._assembly.summary, self._assembly.info))
-                if self._assembly.comparison:
-                    from pytest_realtime_eval.compare.show import markdown
-
-                    file.write("\n" + markdown(self._assembly.comparison))
                 if self._assembly.comparison:
                     from pytest_realtime_eval.compare.show import markdown
 

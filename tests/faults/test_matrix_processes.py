@@ -279,11 +279,10 @@ def is_endpoint(pid: int) -> bool:
 
 
 def speaking(project: Project) -> set[str]:
-    """Return the simulations that go on, and whose callers have spoken."""
+    """Return the simulations whose callers are heard, in real time, and not answered yet."""
     logs = project.root.glob("results/*/events/*.jsonl")
-    # Written when one ends, which may be long before its record.
-    ended = {text.stem for text in project.root.glob("results/*/conversations/*.txt")}
-    return {log.stem for log in logs if b"response.done" in log.read_bytes()} - ended
+    done = {log.stem: log.read_bytes().count(b'{"type":"response.done","source"') for log in logs}
+    return {name for name, responses in done.items() if responses == 1}
 
 
 def test_endpoint_replaced(

@@ -16,7 +16,7 @@ from pytest_realtime_eval import fixtures, hookspecs
 from pytest_realtime_eval.collectors import COLLECTION_KEY, EvalCollection
 from pytest_realtime_eval.exceptions import ConfigurationError, FileError
 from pytest_realtime_eval.execution.identity import RunIdentity, new_run
-from pytest_realtime_eval.execution.meeting_place import close_meeting_place, leave_meeting_place
+from pytest_realtime_eval.execution.meeting_place import close_meeting_place
 from pytest_realtime_eval.execution.watch import StepFile, Watch
 from pytest_realtime_eval.items import RUNNER_KEY, WATCH_KEY, attach_records, teststatus
 from pytest_realtime_eval.options import (
@@ -146,10 +146,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         try:
             runner.close()
         finally:
-            # Also when another Ctrl-C, or xdist for want of its controller, cuts it short.
-            if hasattr(config, "workerinput"):
-                leave_meeting_place(runner.identity)
-            else:
+            # Gone by now, but for a second Ctrl-C that cut the session's end short.
+            if not hasattr(config, "workerinput"):
                 close_meeting_place(runner.identity)
 
 
@@ -222,10 +220,4 @@ def pytest_report_teststatus(
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Cancel what was started ahead and never had its turn."""
-    runner = session.config.stash[RUNNER_KEY]
-    try:
-        runner.close()
-    finally:
-        # A worker without a controller may come no further: xdist's own hook fails for it.
-        if hasattr(session.config, "workerinput"):
-            leave_meeting_place(runner.identity)
+    session.config.stash[RUNNER_KEY].close()

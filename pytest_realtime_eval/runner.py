@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pytest_realtime_eval.environment import environment
 from pytest_realtime_eval.execution.journal import Journal, Legacy
+from pytest_realtime_eval.execution.meeting_place import leave_meeting_place
 from pytest_realtime_eval.execution.portal import LoopThread
 
 if TYPE_CHECKING:
@@ -345,17 +346,19 @@ class Runner:
 
     def close(self) -> None:
         """Cancel what was started ahead and end the loop's thread."""
-        for lane in self._lanes.values():
-            lane.cancel()
-        self._lanes.clear()
         closers, self._closers[:] = list(self._closers), []
         with ExitStack() as stack:
-            # Last, and also when a client of a user's fixture cannot be closed.
+            # Last, also when a client of a user's fixture cannot be closed, or when another
+            # Ctrl-C, or xdist for want of its controller, cuts this short.
+            stack.callback(leave_meeting_place, self.identity)
             stack.callback(self.journal.close)
             stack.callback(self.loop_thread.stop)
             if self.loop_thread.started:
                 for closer in closers:
                     stack.callback(self.loop_thread.portal.call, closer)
+            for lane in self._lanes.values():
+                lane.cancel()
+            self._lanes.clear()
         for recording in self._datasets.values():
             recording.put_in_order()
         self._datasets.clear()

@@ -19,6 +19,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final, get_args
 from urllib.parse import quote
 
+from pytest_realtime_eval.conversation.files import ConversationFiles
 from pytest_realtime_eval.reports import text
 from pytest_realtime_eval.reports.diff import Piece, character_diff
 from pytest_realtime_eval.reports.files import write_text
@@ -344,10 +345,11 @@ def _write_calls(records: Sequence[AnyRecord], folder: Path) -> dict[str, str]:
     written: dict[str, str] = {}
     for record in records:
         if isinstance(record, SimulationRecord) and record.transcript:
-            path = f"audio/{record.simulation_id}/call.wav"
-            line, call = timeline(record.transcript), folder / path
-            if call.is_file() or write_stereo(line, folder, call):
-                written[record.simulation_id] = path
+            files = ConversationFiles(folder, record.simulation_id)
+            if files.call.is_file() or write_stereo(
+                timeline(record.transcript), folder, files.call
+            ):
+                written[record.simulation_id] = files.relative(files.call)
     return written
 
 
